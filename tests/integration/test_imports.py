@@ -30,7 +30,10 @@ _NOT_REFRESH = {
     *("certifi", "dateutil", "oauthlib", "pydantic", "requests", "websocket"),
     *("asyncio", "flask", "gunicorn", "jinja2", "jsonpatch", "uvloop", "werkzeug"),
 }
-_NOT_SERVE = {"cryptography", "jsonpatch", "kubernetes", "pydantic", "requests", "urllib3"}
+_NOT_SERVE = {
+    *("cryptography", "flask", "jinja2", "jsonpatch", "kubernetes", "pydantic", "requests", "urllib3", "werkzeug"),
+    *("gunicorn.asgi", "gunicorn.dirty", "gunicorn.http2", "gunicorn.workers.gasgi", "multiprocessing"),
+}
 
 #: Reads from an API server as a Pod does, with a token and a CA in files.
 _IN_CLUSTER = """

@@ -1,5 +1,6 @@
 """gunicorn's supervisor with one worker process, and the wiring of the applications that the worker serves."""
 
+import gc
 import os
 import socket
 import tempfile
@@ -82,6 +83,7 @@ class Application(BaseApplication):  # type: ignore[misc] # gunicorn has no type
         self._settings = {
             "bind": [f"fd://{descriptor}" for descriptor in descriptors],
             "workers": 1,
+            "pre_fork": _freeze,
             "worker_class": Worker,
             "worker_tmp_dir": _memory_folder(),
             "timeout": 30,
@@ -98,6 +100,14 @@ class Application(BaseApplication):  # type: ignore[misc] # gunicorn has no type
 
     def load(self) -> ServerConfig:
         return self._config
+
+
+def _freeze(_supervisor: object, _worker: object) -> None:
+    """Keep the worker's garbage collector from writing to the objects that it shares with the supervisor.
+
+    A page that is written to is copied: the worker would have twice as much memory of its own.
+    """
+    gc.freeze()
 
 
 def _memory_folder() -> str:

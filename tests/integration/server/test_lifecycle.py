@@ -246,3 +246,10 @@ def test_replacement_worker_uses_current_configuration(place: Place) -> None:
 def test_serve_core_dumps_disabled(server: Server) -> None:
     for process in (server.process.pid, *server.workers()):
         assert resource.prlimit(process, resource.RLIMIT_CORE) == (0, 0)
+
+
+def test_worker_shares_most_memory_with_supervisor(server: Server) -> None:
+    (worker,) = server.workers()
+    _, *lines = Path(f"/proc/{worker}/smaps_rollup").read_text().splitlines()
+    kib = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
+    assert kib["Private_Dirty"] < kib["Anonymous"] / 2, kib
