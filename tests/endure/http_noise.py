@@ -208,13 +208,17 @@ _DAMAGES: tuple[Callable[[_Making, bytes], bytes], ...] = (
 )
 
 
-# How far a stream can be read by who is strict where it matters (RFC 9112): about lines, fields and lengths. How
-# many blanks the first line has is its reader's to take, and nothing in a trailer ends a request.
+# How far a strict server reads a stream (RFC 9112): a doubtful request is the last one that it answers.
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_START = re.compile(rb"%b +[!-~\x80-\xff]+ +HTTP/1\.(?P<minor>[01])" % _TOKEN)
+#: Without absolute targets, tunnels and fragments.
+_START = re.compile(rb"(?!CONNECT )[A-Z-]+ /[!\"$-~]* HTTP/1\.(?P<minor>[01])")
 _FIELD = re.compile(rb"(?P<name>%b):[ \t]*(?P<value>[\t -~\x80-\xff]*?)[ \t]*" % _TOKEN)
-_CHUNK = re.compile(rb"(?P<size>[0-9a-fA-F]{1,8})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n")
+_HOST = re.compile(rb"[A-Za-z0-9._%-]*(:[0-9]*)?|\[[0-9A-Fa-f.:]+\](:[0-9]*)?")
+_CHUNK = re.compile(rb"(?P<size>[0-9a-fA-F]+)(?:;[!-~][\t -~]*)?\r\n")
+_NOT_IN_TRAILERS = {b"host", b"content-length", b"transfer-encoding"}
+#: Readers that take `_` for `-` see a length.
+_LOOKALIKES = {b"content_length", b"transfer_encoding"}
 
 
 class _Request(NamedTuple):
@@ -240,28 +244,50 @@ def _read(stream: bytes) -> _Request | None:
     head, end, rest = stream.removeprefix(b"\r\n").partition(b"\r\n\r\n")
     start, *lines = head.split(b"\r\n")
     first = _START.fullmatch(start)
-    fields = [_FIELD.fullmatch(line) for line in lines]
-    if not end or first is None or None in fields:
+    fields = _fields(lines)
+    if not end or first is None or fields is None:
         return None
+    is_old = first["minor"] == b"0"
+    hosts = fields.get(b"host", [])
+    if len(hosts) != 1 and not (is_old and not hosts):
+        return None
+    if not all(map(_HOST.fullmatch, hosts)) or fields.keys() & _LOOKALIKES:
+        return None
+    if is_old and b"transfer-encoding" in fields:
+        return None
+    behind = _behind_body(fields, rest)
+    options = _options(fields, b"connection")
+    if behind is None or (behind is not rest and b"upgrade" in options and b"upgrade" in fields):
+        return None
+    return _Request(behind, b"close" in options or (is_old and b"keep-alive" not in options))
+
+
+def _fields(lines: list[bytes]) -> dict[bytes, list[bytes]] | None:
+    """Read headers: values by name, or nothing where a line is none."""
     found: dict[bytes, list[bytes]] = {}
-    for field in filter(None, fields):
+    for line in lines:
+        field = _FIELD.fullmatch(line)
+        if field is None:
+            return None
         found.setdefault(field["name"].lower(), []).append(field["value"])
-    behind = _behind_body(found, rest)
-    connection = b",".join(found.get(b"connection", [])).lower()
-    is_last = b"close" in connection or (first["minor"] == b"0" and b"keep-alive" not in connection)
-    return None if behind is None else _Request(behind, is_last)
+    return found
+
+
+def _options(fields: dict[bytes, list[bytes]], name: bytes) -> set[bytes]:
+    return {option.strip().lower() for option in b",".join(fields.get(name, [])).split(b",")}
 
 
 def _behind_body(fields: dict[bytes, list[bytes]], rest: bytes) -> bytes | None:
+    """Give what comes behind the body; `rest` itself where there is none."""
     coding, length = fields.get(b"transfer-encoding"), fields.get(b"content-length")
     if coding is not None:
-        last = b",".join(coding).lower().split(b",")[-1].strip()
-        return None if length is not None or last != b"chunked" else _behind_chunks(rest)
+        is_chunked = [value.lower() for value in coding] == [b"chunked"]
+        return _behind_chunks(rest) if is_chunked and length is None else None
     if length is None:
         return rest
-    if len(set(length)) > 1 or not re.fullmatch(rb"[0-9]{1,9}", length[0]) or len(rest) < int(length[0]):
+    if len(length) > 1 or not re.fullmatch(rb"[0-9]{1,19}", length[0]) or len(rest) < int(length[0]):
         return None
-    return rest[int(length[0]) :]
+    return rest[int(length[0]) :] if int(length[0]) else rest
 
 
 def _behind_chunks(rest: bytes) -> bytes | None:
@@ -269,8 +295,9 @@ def _behind_chunks(rest: bytes) -> bytes | None:
         size = int(chunk["size"], 16)
         rest = rest[chunk.end() :]
         if size == 0:
-            _, end, behind = (b"\r\n" + rest).partition(b"\r\n\r\n")
-            return behind if end else None
+            trailer, end, behind = (b"\r\n" + rest).partition(b"\r\n\r\n")
+            fields = _fields(trailer.split(b"\r\n")[1:])
+            return behind if end and fields is not None and not fields.keys() & _NOT_IN_TRAILERS else None
         if rest[size : size + 2] != b"\r\n":
             return None
         rest = rest[size + 2 :]
