@@ -89,7 +89,7 @@ STRINGS = (
     *("é", "☃", "😀", "\u202ea", "\x9b31m", "\x1b[31m", "\x00", "\x7f", "\x85", "\u2028", "\ufeff", "\u200d", "\ufffd"),
 )
 
-_NUMBERS = (0, 1, -1, 2**53 + 1, 2**63 - 1, -(2**63), 2**64, 10**30, 0.1, -1.5, 1e22, 1e-9, 5e-324)
+_NUMBERS = (0, 1, -1, 2**53 + 1, 2**63 - 1, -(2**63), 2**64 - 1, 0.1, -1.5, 1e22, 1e-9, 5e-324)
 
 strings = st.sampled_from(STRINGS) | st.text(max_size=8)
 #: Integers of more than 64 bits are left out: kubectl's decoder has them as floats.
