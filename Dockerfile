@@ -1,17 +1,16 @@
-# The build stage has a compiler, which gunicorn_h1c needs. Lock files pin every dependency by hash. Builds are
-# reproducible, so compiled files must not contain temporary paths.
+# Lock files pin every dependency by hash, and each has a wheel, so nothing is compiled. Builds are reproducible.
 FROM python:3.11 AS build
 # The order of sets in bytecode depends on their hashes.
 ARG PYTHONHASHSEED=0
 WORKDIR /src
-COPY requirements-build.lock requirements-fast.lock ./
+COPY requirements-build.lock requirements.lock ./
 RUN python3 -m venv /opt/build \
  && /opt/build/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-build.lock \
- && CFLAGS=-g0 /opt/build/bin/pip wheel -q --disable-pip-version-check --no-build-isolation --require-hashes \
-      -r requirements-fast.lock -w /wheels
+ && python3 -m venv --without-pip /opt/venv \
+ && /opt/build/bin/pip --python /opt/venv/bin/python install -q --disable-pip-version-check --require-hashes \
+      --only-binary :all: --no-compile -r requirements.lock
 COPY . .
 RUN /opt/build/bin/python -m hatchling build -t wheel -d /wheels \
- && python3 -m venv --without-pip /opt/venv \
  && /opt/build/bin/pip --python /opt/venv/bin/python install -q --disable-pip-version-check --no-index --no-deps \
       --no-compile /wheels/*.whl \
  && /opt/venv/bin/python .ci/slim.py /opt/venv
@@ -22,7 +21,7 @@ COPY --from=build /opt/venv /opt/venv
 # Import every module once. The build fails if one is missing, and the part of Python's library that is used gets
 # bytecode, which some base images do not have.
 RUN ["/opt/venv/bin/python", "-c", "\
-import importlib, pkgutil, webhook, uvloop, gunicorn_h1c\n\
+import importlib, pkgutil, webhook, uvloop\n\
 for module in pkgutil.walk_packages(webhook.__path__, 'webhook.'): importlib.import_module(module.name)"]
 # Metadata of the image; VERSION is the package's.
 ARG VERSION=0.1.0

@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON_HERE = .venv/bin/python
 RUNTIME = @.ci/venv requirements.lock
 DEVELOPMENT = @.ci/venv requirements-dev.lock
+BENCH = @.ci/venv requirements.lock .venv-bench
 SUPPLY = @.ci/venv requirements-supply.lock .venv-supply
 
 .PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image golden docs-output reference docs audit sbom lock clean
@@ -52,17 +53,17 @@ endure: ## stall, flood, break and stop the server: ARGS=--form=short|usual|long
 	@.ci/pytest endure $(ARGS)
 
 ## Measure
-bench: ## compare the server with a Go webhook (needs Go and a C compiler)
-	@.ci/venv requirements-fast.lock .venv-fast
-	@PYTHONPATH=. .venv-fast/bin/python tests/bench/serving.py $(ARGS)
+bench: ## compare the server with a Go webhook (needs Go)
+	$(BENCH)
+	@PYTHONPATH=. .venv-bench/bin/python tests/bench/serving.py $(ARGS)
 
 bench-admission: ## measure admission on KUBECONFIG's cluster: ARGS=--engine=policy
-	@.ci/venv requirements-fast.lock .venv-fast
-	@PYTHONPATH=. .venv-fast/bin/python tests/bench/admission.py $(ARGS)
+	$(BENCH)
+	@PYTHONPATH=. .venv-bench/bin/python tests/bench/admission.py $(ARGS)
 
 profile: ## profile a request
-	@.ci/venv requirements-fast.lock .venv-fast
-	@PYTHONPATH=. .venv-fast/bin/python tests/bench/profiling.py $(ARGS)
+	$(BENCH)
+	@PYTHONPATH=. .venv-bench/bin/python tests/bench/profiling.py $(ARGS)
 
 bench-refresh: ## measure the refresher on the cluster that KUBECONFIG names
 	$(DEVELOPMENT)
@@ -107,5 +108,5 @@ lock: ## update the dependencies' versions (needs uv)
 	@.ci/lock
 
 clean: ## remove all generated files
-	@rm -rf .venv .venv-docs .venv-fast .venv-supply .prometheus dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-bench .venv-docs .venv-oldest .venv-supply .prometheus dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find webhook tests -name __pycache__ -prune -exec rm -rf {} +

@@ -16,7 +16,7 @@ from locked import Locked, read
 from packaging.markers import Marker
 from slim import WHOLE
 
-LOCK = "requirements-fast.lock"
+LOCK = "requirements.lock"
 
 #: One of the image's platforms, as a PEP 508 environment: both have the same packages.
 IMAGE = {

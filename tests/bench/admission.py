@@ -14,7 +14,6 @@ Nothing is left behind: dry runs store nothing, and what else is made is removed
 """
 
 import argparse
-import importlib.util
 import json
 import math
 import os
@@ -59,7 +58,6 @@ _AT_ONCE = 12
 _REJECTIONS = "apiserver_admission_webhook_rejection_count"
 _LET_THROUGH = "apiserver_admission_webhook_fail_open_count"
 _NO_ERROR = "no_error"
-_FAST = ("uvloop", "gunicorn_h1c")
 
 #: Images as people write them. None names its registry, so each is to be rewritten.
 _IMAGES = (
@@ -181,9 +179,7 @@ def _run(engine: Engine, rate: float, seconds: float) -> None:
 def _described(engine: Engine) -> str:
     if engine.what == "policy":
         return "the policy"
-    fast = [name for name in _FAST if importlib.util.find_spec(name)]
-    also = f"with {' and '.join(fast)}" if fast else "with neither " + " nor ".join(_FAST)
-    return f"the webhook on Python {platform.python_version()} {also}"
+    return f"the webhook on Python {platform.python_version()}"
 
 
 @contextmanager

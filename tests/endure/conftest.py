@@ -1,7 +1,6 @@
 """Stress tests of the server: `make endure`.
 
-The server runs as in its image, with uvloop and the C parser. `--form` sets the duration: `short` is for CI, `usual`
-ends within 15 minutes, `long` takes more than half an hour.
+`--form` sets the duration: `short` is for CI, `usual` ends within 15 minutes, `long` takes more than half an hour.
 """
 
 from collections.abc import Iterator

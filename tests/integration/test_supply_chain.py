@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from datetime import date
 from importlib import metadata
@@ -17,11 +18,13 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import webhook
 
 _CHECKOUT = Path(__file__).parents[2]
-_LOCKS = sorted(_CHECKOUT.glob("*.lock"))
+_OLDEST = _CHECKOUT / "requirements-oldest.lock"
+_LOCKS = sorted(set(_CHECKOUT.glob("*.lock")) - {_OLDEST})
 _WORKFLOWS = sorted((_CHECKOUT / ".github" / "workflows").glob("*.yml"))
 
 #: Each line of a lock file: the first, a version, a hash, and who wants it.
@@ -80,7 +83,7 @@ def _locked(lock: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (_CHECKOUT / lock).read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("lock", _LOCKS, ids=lambda lock: lock.name)
+@pytest.mark.parametrize("lock", [*_LOCKS, _OLDEST], ids=lambda lock: lock.name)
 def test_lock_file_lines_have_known_form(lock: Path) -> None:
     for line in lock.read_text().splitlines():
         assert any(re.fullmatch(pattern, line) for pattern in _LINES), line
@@ -94,16 +97,26 @@ def test_lock_files_same_versions() -> None:
     assert {name: found for name, found in versions.items() if len(found) > 1} == {}
 
 
+def test_oldest_lock_has_lower_bounds() -> None:
+    project = tomllib.loads((_CHECKOUT / "pyproject.toml").read_text())
+    oldest = _locked(_OLDEST.name)
+    for text in (*project["project"]["dependencies"], *project["dependency-groups"]["test"]):
+        wanted = Requirement(text)
+        lower = [Version(each.version) for each in wanted.specifier if each.operator == ">="]
+        assert wanted.name == "uvloop" or lower == [Version(oldest[wanted.name])], text
+    assert "uvloop" not in oldest
+
+
 def test_audit_covers_all_locked_packages(programs: dict[str, ModuleType]) -> None:
     expected = {entry for lock in _LOCKS for entry in _locked(lock.name).items()}
     assert programs["audit"].packages(_CHECKOUT).keys() == expected
-    assert {*programs["audit"].LOCKS, "requirements.lock"} == {lock.name for lock in _LOCKS}
+    assert {*programs["audit"].LOCKS} == {lock.name for lock in _LOCKS}
 
 
 def test_audit_nothing_found_reports_counts(tmp_path: Path) -> None:
     done = _audit(tmp_path, "")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{len(_locked('requirements-fast.lock'))} packages of requirements-fast.lock" in done.stdout
+    assert f"{len(_locked('requirements.lock'))} packages of requirements.lock" in done.stdout
     assert f"{len({name for lock in _LOCKS for name in _locked(lock.name)})} in all" in done.stdout
     assert done.stdout.endswith("\nFound: 0\n")
 
@@ -112,7 +125,7 @@ def test_audit_known_vulnerability_fails(tmp_path: Path) -> None:
     done = _audit(tmp_path, f"[one] = [one for one in answers if one['name'] == 'flask']\none['vulns'] = [{_KNOWN}]")
     assert done.returncode == 1
     version = _locked("requirements.lock")["flask"]
-    line = f"flask {version} (requirements-fast.lock, requirements-dev.lock): GHSA-1, CVE-1, mended in 99.0"
+    line = f"flask {version} (requirements.lock, requirements-dev.lock): GHSA-1, CVE-1, mended in 99.0"
     assert f"\n{line}: Something is wrong.\nFound: 1\n" in done.stdout
 
 
@@ -191,7 +204,7 @@ def test_bom_root_component_identified(bill: dict[str, Any]) -> None:
 
 
 def test_bom_contains_locked_packages_and_hashes(bill: dict[str, Any]) -> None:
-    entries = re.split(r"^(?=[a-z])", (_CHECKOUT / "requirements-fast.lock").read_text(), flags=re.MULTILINE)[1:]
+    entries = re.split(r"^(?=[a-z])", (_CHECKOUT / "requirements.lock").read_text(), flags=re.MULTILINE)[1:]
     expected = {
         f"pkg:pypi/{entry.partition(' ')[0].replace('==', '@')}": set(re.findall(r"sha256:(\w+)", entry))
         for entry in entries
@@ -212,7 +225,7 @@ def test_bom_other_platform_packages_omitted(programs: dict[str, ModuleType], tm
         f"{name}==1.0{marker} \\\n    --hash=sha256:{'0' * 64}\n    # via everywhere\n"
         for name, marker in markers.items()
     ]
-    (tmp_path / "requirements-fast.lock").write_text("".join(entries))
+    (tmp_path / "requirements.lock").write_text("".join(entries))
     bill = programs["sbom"].document(tmp_path)
     assert [one["name"] for one in bill["components"]] == ["everywhere", "here"]
     edges = {one["ref"]: one["dependsOn"] for one in bill["dependencies"]}
@@ -244,7 +257,7 @@ def test_bom_edges_match_distribution_metadata(bill: dict[str, Any]) -> None:
         assert edges[name] <= {canonicalize_name(one.name) for one in wanted}
         always = {canonicalize_name(one.name) for one in wanted if not one.marker}
         assert always <= edges[name]
-    assert {"click", "gunicorn", "gunicorn-h1c", "uvloop"} <= edges["registry-webhook"]
+    assert {"click", "gunicorn", "httptools", "uvloop"} <= edges["registry-webhook"]
 
 
 def test_bom_built_again_identical(programs: dict[str, ModuleType], bill: dict[str, Any], tmp_path: Path) -> None:
