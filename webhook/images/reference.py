@@ -24,7 +24,8 @@ all of these to one string. Aliases that only DNS knows, such as a CNAME, count 
 
 import re
 from ipaddress import AddressValueError, IPv6Address
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from webhook.errors import InvalidReference
 
@@ -56,7 +57,7 @@ PATH_FORM = "the path must consist of a-z and 0-9, joined by one of . _ __ or da
 _IDENTIFIER = re.compile(rf"[a-f0-9]{{64}}|{_DIGEST}")
 
 
-class Reference(NamedTuple):
+class Reference(Struct, frozen=True, gc=False):
     """The parts of a valid image reference."""
 
     domain: str
@@ -76,12 +77,11 @@ class Reference(NamedTuple):
     @property
     def canonical_name(self) -> str:
         """Registry in canonical form, and path: compared with rules, prefixes and patterns."""
-        domain, path, _, qualified = self
-        if not qualified:
-            return f"{DOCKER_HUB}/{path}"
-        domain = canonical_domain(domain)
-        official = domain == DOCKER_HUB and "/" not in path
-        return f"{domain}/{OFFICIAL}{path}" if official else f"{domain}/{path}"
+        if not self.qualified:
+            return self.name
+        domain = canonical_domain(self.domain)
+        official = domain == DOCKER_HUB and "/" not in self.path
+        return f"{domain}/{OFFICIAL}{self.path}" if official else f"{domain}/{self.path}"
 
 
 def looks_like_registry(first: str) -> bool:
@@ -151,7 +151,7 @@ def parse(text: str) -> Reference:
     elif first == DOCKER_HUB_ALIAS:
         first = DOCKER_HUB
     match = _REMAINDER.fullmatch(remainder) if len(remainder) <= REMAINDER_LIMIT else None
-    if match is None or (qualified and not is_domain(first)) or _IDENTIFIER.fullmatch(text):
+    if match is None or (qualified and not is_domain(first)) or (not slash and _IDENTIFIER.fullmatch(text)):
         raise InvalidReference(_why_invalid(text, first, remainder))
     path = match["path"]
     suffix = remainder[len(path) :]

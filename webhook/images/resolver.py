@@ -11,9 +11,10 @@ from msgspec import Struct
 from webhook.errors import InvalidReference
 from webhook.images import prefix, reference
 from webhook.images.patterns import Globs
-from webhook.images.rules import Rules
+from webhook.images.rules import Rewrite, Rules
 from webhook.log import shorten
-from webhook.settings import Configuration, RuleSettings
+from webhook.log.escaping import truncate
+from webhook.settings import Configuration
 
 _CACHE_SIZE = 4096
 #: Longer references are not cached: they are invalid or have an implausibly long registry.
@@ -36,6 +37,9 @@ class Reason(StrEnum):
     INVALID = "invalid"
     TOO_LONG = "too-long"
     NEVER_PULLED = "never-pulled"
+
+    # Of the value, so that metrics are counted by it. Enum's is of the name, and takes a call of Python code.
+    __hash__ = str.__hash__
 
 
 class Resolution(Struct, frozen=True, gc=False):
@@ -60,7 +64,8 @@ class Resolution(Struct, frozen=True, gc=False):
     def description(self) -> str:
         """The result in words, escaped and shortened: `nginx -> registry.example.com/nginx (no registry ...)`."""
         if self.rewritten:
-            return f"{shorten(self.written, _LONGEST)} -> {shorten(self.image, _LONGEST)} ({self.detail})"
+            # Both are valid, and so printable ASCII.
+            return f"{truncate(self.written, _LONGEST)} -> {truncate(self.image, _LONGEST)} ({self.detail})"
         shown = shorten(self.written, _SHOWN)
         # Quotes show where it ends.
         quoted = f'"{shown}"' if not self.written or " " in self.written else shown
@@ -89,37 +94,46 @@ class Resolver:
         except InvalidReference as error:
             return _unchanged(written, Reason.INVALID, f"not an image name: {error}", private=False)
         name = parsed.canonical_name
-        private_prefix = prefix.longest(self._private, name)
-        private = private_prefix is not None
         pattern = self._exclude.match(name)
         if pattern is not None:
+            private = prefix.longest(self._private, name) is not None
             return _unchanged(written, Reason.EXCLUDED, f"excluded by {pattern}", private=private)
-        image, rule, target = self._rules.step(written, parsed)
-        if image != written:
-            return self._rewritten(written, image, rule, target)
-        if rule is not None:
-            return _unchanged(written, Reason.ALREADY_PREFIXED, f"already under {rule.target}", private=private)
+        step = self._rules.step(written, parsed, name)
+        rewrite = step.rewrite
+        if rewrite is not None and step.image != written:
+            return _rewritten(written, step.image, rewrite, certain=not step.is_source)
+        private_prefix = prefix.longest(self._private, name)
+        private = private_prefix is not None
+        if rewrite is not None or (private and parsed.qualified):
+            target = rewrite.target if rewrite else private_prefix
+            return _unchanged(written, Reason.ALREADY_PREFIXED, f"already under {target}", private=private)
         if not parsed.qualified:
-            return _unchanged(
-                written, Reason.NO_REGISTRY, "no registry specified, and none configured", private=private
-            )
-        if private:
-            return _unchanged(written, Reason.ALREADY_PREFIXED, f"already under {private_prefix}", private=private)
+            detail = "no registry specified, and none configured"
+            return _unchanged(written, Reason.NO_REGISTRY, detail, private=private)
         detail = f"specifies its registry, {shorten(parsed.domain, _SHOWN)}"
         return _unchanged(written, Reason.QUALIFIED, detail, private=private)
 
-    def _rewritten(self, written: str, image: str, rule: RuleSettings | None, canonical_target: str) -> Resolution:
-        target = rule.target if rule else self._rules.server or ""
-        try:
-            result = reference.parse(image)
-        except InvalidReference as error:
-            return _unchanged(written, Reason.TOO_LONG, f"cannot be prefixed with {target}: {error}", private=False)
-        if not (result.qualified and prefix.covers(canonical_target, result.canonical_name)):
-            # The rule's source is the whole name and its target a bare registry.
-            return _unchanged(written, Reason.TOO_LONG, f"rule {rule} leaves no image name", private=False)
-        detail = f"rule {rule}" if rule else f"no registry specified, prefixed with {target}"
-        reason = Reason.RULE if rule else Reason.SERVER
-        return Resolution(written, image, reason, detail, private=True, rule=str(rule) if rule else None)
+
+def _rewritten(written: str, image: str, rewrite: Rewrite, *, certain: bool) -> Resolution:
+    # Prefix and reference are valid, and so is a name below the prefix, unless its path is too long.
+    if not certain or len(image) > reference.PATH_LIMIT:
+        problem = _why_unusable(image, rewrite)
+        if problem is not None:
+            return _unchanged(written, Reason.TOO_LONG, problem, private=False)
+    reason = Reason.RULE if rewrite.rule else Reason.SERVER
+    return Resolution(written, image, reason, rewrite.detail, private=True, rule=rewrite.name)
+
+
+def _why_unusable(image: str, rewrite: Rewrite) -> str | None:
+    """Return why the result of rewriting is not an image below the target, or None."""
+    try:
+        result = reference.parse(image)
+    except InvalidReference as error:
+        return f"cannot be prefixed with {rewrite.target}: {error}"
+    if result.qualified and prefix.covers(rewrite.canonical_target, result.canonical_name):
+        return None
+    # The rule's source is the whole name and its target a bare registry.
+    return f"rule {rewrite.name} leaves no image name"
 
 
 def never_pulled(written: str) -> Resolution:

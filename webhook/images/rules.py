@@ -6,7 +6,9 @@ resolving is idempotent; rules that would chain are rejected at load time.
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Self
+
+from msgspec import Struct
 
 from webhook.errors import ConflictingRules, InvalidReference
 from webhook.images import prefix, reference
@@ -14,22 +16,37 @@ from webhook.images.reference import Reference
 from webhook.settings import RuleSettings
 
 
-class Step(NamedTuple):
+class Rewrite(Struct, frozen=True, gc=False):
+    """A rule, or the default for unqualified names, prepared for all images that it applies to."""
+
+    rule: RuleSettings | None
+    """None for the default."""
+    target: str
+    canonical_target: str
+    detail: str
+    """The reason in words that is reported for images that it rewrites."""
+    name: str | None
+    """The rule as a string."""
+
+    @classmethod
+    def by_rule(cls, rule: RuleSettings) -> Self:
+        return cls(rule, rule.target, prefix.canonical(rule.target), f"rule {rule}", str(rule))
+
+    @classmethod
+    def by_default(cls, server: str) -> Self:
+        detail = f"no registry specified, prefixed with {server}"
+        return cls(None, server, prefix.canonical(server), detail, None)
+
+
+class Step(Struct, frozen=True, gc=False):
     """The result of applying the rules to one reference."""
 
     image: str
     """The image to use, rewritten or as written."""
-    rule: RuleSettings | None
-    """The rule with the longest `from` that covers the reference."""
-    target: str = ""
-    """The prefix of a rewritten image, in canonical form."""
-
-
-class _CompiledRule(NamedTuple):
-    """A rule with its target in canonical form."""
-
-    rule: RuleSettings
-    target: str
+    rewrite: Rewrite | None = None
+    """The rule with the longest `from` that covers the reference, or the default if it applies."""
+    is_source: bool = False
+    """Whether the reference's name is that `from`, so that the image is named as the target."""
 
 
 class Rules:
@@ -40,37 +57,36 @@ class Rules:
     """
 
     def __init__(self, rules: Sequence[RuleSettings], server: str | None) -> None:
-        self.server = server
-        self._server = prefix.canonical(server or "")
         self.rules = tuple(rules)
-        self._by_source: dict[str, _CompiledRule] = {}
+        self._default = None if server is None else Rewrite.by_default(server)
+        self._by_source: dict[str, Rewrite] = {}
         for index, rule in enumerate(rules):
-            source, target = prefix.canonical(rule.source), prefix.canonical(rule.target)
-            earlier = self._by_source.setdefault(source, _CompiledRule(rule, target))
-            if earlier.target != target:
-                problem = f"another rule rewrites {rule.source} to {earlier.rule.target}"
+            source, rewrite = prefix.canonical(rule.source), Rewrite.by_rule(rule)
+            target = rewrite.canonical_target
+            earlier = self._by_source.setdefault(source, rewrite)
+            if earlier.canonical_target != target:
+                problem = f"another rule rewrites {rule.source} to {earlier.target}"
                 raise ConflictingRules(index, "from", problem, "keep one of the two rules")
             if source != target and prefix.covers(target, source):
                 problem = f"the rule has no effect, because every image below {rule.source} is also below {rule.target}"
                 raise ConflictingRules(index, "to", problem, "remove the rule, or write another target")
         self._check_for_chains()
 
-    def step(self, written: str, parsed: Reference) -> Step:
-        """Apply the rules to the reference `written`; `parsed` has its parts.
+    def step(self, written: str, parsed: Reference, name: str) -> Step:
+        """Apply the rules to the reference `written`; `parsed` has its parts, and `name` is its canonical name.
 
         A name already below the rule's target is unchanged. So is a qualified name that no rule covers, and an
         unqualified one if there is no server.
         """
-        name = parsed.canonical_name
         source = prefix.longest(self._by_source, name)
         if source is not None:
-            rule, target = self._by_source[source]
-            if prefix.covers(target, name):
-                return Step(written, rule)
-            return Step(rule.target + name[len(source) :] + parsed.suffix, rule, target)
-        if parsed.qualified or self.server is None:
-            return Step(written, None)
-        return Step(f"{self.server}/{written}", None, self._server)
+            rewrite = self._by_source[source]
+            if prefix.covers(rewrite.canonical_target, name):
+                return Step(written, rewrite)
+            return Step(rewrite.target + name[len(source) :] + parsed.suffix, rewrite, source == name)
+        if parsed.qualified or self._default is None:
+            return Step(written)
+        return Step(f"{self._default.target}/{written}", self._default)
 
     def _check_for_chains(self) -> None:
         for first, written in self._chain_candidates():
@@ -78,21 +94,25 @@ class Rules:
             twice = self._image(once)
             if once == twice:
                 continue
-            second = self.step(once, reference.parse(once)).rule
-            index = self.rules.index(second) if second else -1
-            origin = f"the rule {first}" if first else f"the server {self.server}"
+            second = self._step(once).rewrite
+            index = self.rules.index(second.rule) if second and second.rule else -1
+            origin = f"the rule {first.name}" if first.rule else f"the server {first.target}"
             example = f"{written} would become {once} and then {twice}"
             problem = f"the result of {origin} would be rewritten again, for example {example}"
             raise ConflictingRules(index, "from", problem, "write rules that reach the final name in one step")
 
     def _image(self, written: str) -> str:
         try:
-            return self.step(written, reference.parse(written)).image
+            return self._step(written).image
         except InvalidReference:
             return written
 
-    def _chain_candidates(self) -> Iterator[tuple[RuleSettings | None, str]]:
-        """Yield references to test, each with the rule that applies first; if any is rewritten twice, one of these is.
+    def _step(self, written: str) -> Step:
+        parsed = reference.parse(written)
+        return self.step(written, parsed, parsed.canonical_name)
+
+    def _chain_candidates(self) -> Iterator[tuple[Rewrite, str]]:
+        """Yield references to test, each with what applies first; if any is rewritten twice, one of these is.
 
         A rule's result is rewritten again only if another rule's source covers its target or is below it. In the first
         case any name below the target shows it; in the second, a name that is rewritten to that source.
@@ -103,20 +123,19 @@ class Rules:
         unused = "image"
         while any(unused in source for source in sources):
             unused += "-x"
-        rewrites: list[tuple[RuleSettings | None, str, str]] = [
-            (rule, f"{source}/", target) for source, (rule, target) in self._by_source.items()
-        ]
-        if self.server is not None:
-            rewrites.append((None, "", self._server))
-        for rule, source_prefix, target in rewrites:
+        rewrites = [(rewrite, f"{source}/") for source, rewrite in self._by_source.items()]
+        if self._default is not None:
+            rewrites.append((self._default, ""))
+        for rewrite, source_prefix in rewrites:
+            below_target = f"{rewrite.canonical_target}/"
             # On Docker Hub a single component is below library/, where another rule may apply.
-            yield rule, f"{source_prefix}{unused}"
-            yield rule, f"{source_prefix}{unused}/{unused}"
-            for source in sources[bisect_left(sources, f"{target}/") :]:
-                if not source.startswith(f"{target}/"):
+            yield rewrite, f"{source_prefix}{unused}"
+            yield rewrite, f"{source_prefix}{unused}/{unused}"
+            for source in sources[bisect_left(sources, below_target) :]:
+                if not source.startswith(below_target):
                     break
-                below = source[len(target) + 1 :]
+                below = source[len(below_target) :]
                 # On Docker Hub a single component is written without library/.
                 for rest in {below, below.removeprefix(reference.OFFICIAL)}:
-                    yield rule, f"{source_prefix}{rest}"
-                    yield rule, f"{source_prefix}{rest}/{unused}"
+                    yield rewrite, f"{source_prefix}{rest}"
+                    yield rewrite, f"{source_prefix}{rest}/{unused}"

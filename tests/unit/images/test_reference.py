@@ -3,7 +3,7 @@
 import pytest
 
 from webhook.errors import InvalidReference
-from webhook.images.reference import canonical_domain, parse
+from webhook.images.reference import Reference, canonical_domain, parse
 
 SHA256 = "sha256:" + "a1" * 32
 SHA384 = "sha384:" + "b2" * 48
@@ -56,7 +56,7 @@ SHA512 = "sha512:" + "c3" * 64
     ],
 )
 def test_parse_valid_reference(written: str, domain: str, path: str, suffix: str, qualified: bool) -> None:
-    assert parse(written) == (domain, path, suffix, qualified)
+    assert parse(written) == Reference(domain, path, suffix, qualified=qualified)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_parse_invalid_reference_raises(written: str) -> None:
 def test_parse_long_domain_accepted(domain: str) -> None:
     # kubelet and containerd have no limit: a port's leading zeros lead to the same registry.
     written = f"{domain}/{'y' * 255}:{'t' * 128}@{SHA512}"
-    assert parse(written) == (domain, "y" * 255, f":{'t' * 128}@{SHA512}", True)
+    assert parse(written) == Reference(domain, "y" * 255, f":{'t' * 128}@{SHA512}", qualified=True)
 
 
 @pytest.mark.parametrize("suffix", ["t", f"{SHA512}"], ids=["tag", "digest"])
