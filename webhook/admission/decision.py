@@ -1,8 +1,8 @@
 """The decision on a review, with everything that the response, the log, metrics and the command `review` use of it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -12,7 +12,7 @@ from webhook.admission.pod import ImageField
 from webhook.admission.review import Response, Review
 from webhook.constants import ORIGINALS_ANNOTATION
 from webhook.images.resolver import Resolution
-from webhook.log import Fields, joined, shorten
+from webhook.log import Fields, joined, json_string, shorten
 
 #: The API server truncates a warning to 256 characters.
 #: https://pkg.go.dev/k8s.io/api/admission/v1#AdmissionResponse
@@ -38,6 +38,9 @@ class Outcome(StrEnum):
     UNREADABLE = "unreadable"
     ERROR = "error"
 
+    # Of the value, so that metrics are counted by it. Enum's is of the name, and takes a call of Python code.
+    __hash__ = str.__hash__
+
 
 #: Outcomes of Pods that were not examined, with the HTTP status if they are refused.
 UNEXAMINED = {Outcome.TOO_LARGE: 413, Outcome.UNREADABLE: 400, Outcome.ERROR: 500}
@@ -53,31 +56,15 @@ class ImageDecision(Struct, frozen=True, gc=False):
         """Return for example `container app: nginx -> registry.example.com/nginx (...)`."""
         return f"{shorten(str(self.place), _NAME_LIMIT)}: {self.resolution.description}"
 
-    def fields(self) -> dict[str, object]:
-        """Return the members of the object in JSON log lines."""
-        return {
-            "place": shorten(str(self.place), _NAME_LIMIT),
-            "before": self.place.image,
-            "after": self.resolution.image,
-            "reason": self.resolution.reason,
-            "rule": self.resolution.rule,
-        }
-
-
-class Counts(NamedTuple):
-    """The numbers that a decision adds to metrics, computed once for all reviews that share it."""
-
-    outcome: str
-    images: tuple[tuple[str, str | None, int], ...]
-    """Reason, rule (None if no rule was applied), and the number of images with both."""
-
-    @classmethod
-    def of(cls, outcome: Outcome, images: Iterable[ImageDecision]) -> Self:
-        counted: dict[tuple[str, str | None], int] = {}
-        for image in images:
-            what = image.resolution.reason.value, image.resolution.rule
-            counted[what] = counted.get(what, 0) + 1
-        return cls(outcome.value, tuple([(*what, number) for what, number in counted.items()]))
+    def json(self) -> str:
+        """Return the object in JSON log lines."""
+        resolution = self.resolution
+        place = json_string(shorten(str(self.place), _NAME_LIMIT))
+        rule = "" if resolution.rule is None else f',"rule":{json_string(resolution.rule)}'
+        return (
+            f'{{"place":{place},"before":{json_string(resolution.written)},"after":{json_string(resolution.image)},'
+            f'"reason":"{resolution.reason}"{rule}}}'
+        )
 
 
 class Decision(Struct, frozen=True, gc=False):
@@ -86,15 +73,22 @@ class Decision(Struct, frozen=True, gc=False):
     outcome: Outcome
     why: str
     """The outcome as a sentence."""
-    counts: Counts
-    operations: tuple[Operation, ...]
-    response: Response
-    """Without changes it has neither patch nor patchType."""
     encoded: bytes
     """The response, encoded by `review.encode`."""
     log_fields: Fields
     images: tuple[ImageDecision, ...] = ()
     """Every image that was examined, changed or not."""
+    changes_pod: bool = False
+
+    @property
+    def response(self) -> Response:
+        """The response. Without changes it has neither patch nor patchType."""
+        return review.decode_response(self.encoded)
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The operations of the patch."""
+        return patch.decode(self.response.patch or b"[]")
 
 
 class DecisionBuilder:
@@ -102,10 +96,12 @@ class DecisionBuilder:
 
     __slots__ = ("_left_out", "_room", "_warnings", "changes", "drops_originals", "images", "operations", "pull_secret")
 
-    def __init__(self, images: Sequence[ImageDecision] = ()) -> None:
+    def __init__(self, images: Sequence[ImageDecision]) -> None:
         self.images = images
         self.changes = [image for image in images if image.resolution.rewritten]
-        self.operations = [patch.replace(change.place.pointer, change.resolution.image) for change in self.changes]
+        self.operations = [
+            Operation("replace", change.place.pointer, change.resolution.image) for change in self.changes
+        ]
         self._warnings: list[str] = []
         self._room = _WARNINGS_LIMIT - _WARNING_LIMIT  # There is always room for the last one.
         self._left_out = 0
@@ -154,28 +150,30 @@ class DecisionBuilder:
             return Outcome.PULL_SECRET, "no image to rewrite, added the pull secret"
         return Outcome.UNCHANGED, "no image to rewrite" if self.images else "no images"
 
+    def decide(self) -> Decision:
+        """Return the decision to admit the Pod with the changes."""
+        outcome, why = self.summary()
+        images, operations = tuple(self.images), self.operations
+        annotations = _annotations(outcome, why)
+        if images:
+            annotations["images"] = joined(images)
+        if self.pull_secret is not None:
+            annotations["pull-secret"] = f"added {self.pull_secret}"
+        response = Response(
+            allowed=True,
+            patch=patch.encode(operations) if operations else None,
+            patch_type="JSONPatch" if operations else None,
+            audit_annotations=annotations,
+            warnings=self.warnings(),
+        )
+        fields = Fields({"outcome": outcome, "pull_secret": self.pull_secret, "images": images or None})
+        return Decision(outcome, why, review.encode(response), fields, images, changes_pod=bool(operations))
 
-def decide(outcome: Outcome, why: str, builder: DecisionBuilder | None = None) -> Decision:
-    """Return the decision to admit a Pod with the changes in `builder`."""
-    builder = builder or DecisionBuilder()
-    # The API server prefixes each key with the webhook's name.
-    annotations = {"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)}
-    if builder.images:
-        annotations["images"] = joined(builder.images)
-    if builder.pull_secret is not None:
-        annotations["pull-secret"] = f"added {builder.pull_secret}"
-    response = Response(
-        allowed=True,
-        patch=patch.encode(builder.operations) if builder.operations else None,
-        patch_type="JSONPatch" if builder.operations else None,
-        audit_annotations=annotations,
-        warnings=builder.warnings(),
-    )
-    images, operations = tuple(builder.images), tuple(builder.operations)
-    fields = Fields({"outcome": outcome, "pull_secret": builder.pull_secret, "images": images or None})
-    return Decision(
-        outcome, why, Counts.of(outcome, images), operations, response, review.encode(response), fields, images
-    )
+
+def skip(outcome: Outcome, why: str) -> Decision:
+    """Return the decision to admit a Pod unchanged, whatever its images are."""
+    response = Response(allowed=True, audit_annotations=_annotations(outcome, why))
+    return Decision(outcome, why, review.encode(response), Fields({"outcome": outcome}))
 
 
 def fail(outcome: Outcome, why: str, *, allow: bool) -> Decision:
@@ -184,11 +182,15 @@ def fail(outcome: Outcome, why: str, *, allow: bool) -> Decision:
     response = Response(
         allowed=allow,
         status=None if allow else {"code": UNEXAMINED[outcome], "message": why},
-        audit_annotations={"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)},
+        audit_annotations=_annotations(outcome, why),
         warnings=(shorten(why, _WARNING_LIMIT),) if allow else None,
     )
-    fields, counts = Fields({"outcome": outcome, "allowed": allow, "why": why}), Counts.of(outcome, ())
-    return Decision(outcome, why, counts, (), response, review.encode(response), fields)
+    return Decision(outcome, why, review.encode(response), Fields({"outcome": outcome, "allowed": allow, "why": why}))
+
+
+def _annotations(outcome: Outcome, why: str) -> dict[str, str]:
+    """Return the audit annotation that every decision has. The API server prefixes keys with the webhook's name."""
+    return {"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)}
 
 
 class ReviewResult(NamedTuple):

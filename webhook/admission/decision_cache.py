@@ -6,15 +6,17 @@ The Pods of one template differ only in their names, so they share a decision.
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+import msgspec
+
 from webhook.admission.decision import Decision
 
 #: Bytes. The decision on a longer body is not cached, because it may depend on the size of what is not decoded.
 LONGEST_BODY = 16 * 1024
 #: Bytes of one generation, estimated: decisions and keys.
 _GENERATION = 8 * 1024 * 1024
-#: Estimated bytes for each byte of a body and of the response, and for each object in the body. Python's strings take
-#: up to four bytes a character; a decision has its response encoded, in parts, and as log fields.
-_BODY, _RESPONSE, _OBJECT = 4, 6, 64
+#: Estimated bytes for each byte of a key and of the response as JSON. Python's strings take up to four bytes a
+#: character, and objects no more than their JSON; a decision has its response encoded, in parts, and as log fields.
+_KEY, _RESPONSE = 4, 6
 
 _Key = TypeVar("_Key")
 
@@ -32,7 +34,7 @@ class DecisionCache(Generic[_Key]):
         self._size = 0
 
     def get_or_decide(self, key: _Key, body: bytes, decide: Callable[[_Key], Decision]) -> Decision:
-        """Return the decision for a hashable key, which was decoded from `body`."""
+        """Return the decision for a key that is hashable and can be encoded, and was decoded from `body`."""
         if len(body) > LONGEST_BODY:
             return decide(key)
         found = self._young.get(key)
@@ -44,5 +46,5 @@ class DecisionCache(Generic[_Key]):
         if self._size > _GENERATION:
             self._old, self._young, self._size = self._young, {}, 0
         self._young[key] = found
-        self._size += _BODY * len(body) + _OBJECT * body.count(b"{") + _RESPONSE * len(found.encoded)
+        self._size += _KEY * len(msgspec.json.encode(key)) + _RESPONSE * len(found.encoded)
         return found

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from webhook import log
 from webhook.admission import originals, patch, pod, review
-from webhook.admission.decision import Decision, DecisionBuilder, ImageDecision, Outcome, ReviewResult, decide, fail
+from webhook.admission.decision import Decision, DecisionBuilder, ImageDecision, Outcome, ReviewResult, fail, skip
 from webhook.admission.decision_cache import LONGEST_BODY, DecisionCache
 from webhook.admission.namespace_filter import NamespaceFilter
 from webhook.admission.originals import ANNOTATIONS_LIMIT
@@ -43,7 +43,7 @@ _NO_METADATA = Metadata()
 _NO_POD = Pod()
 
 
-class PodRequest(Struct, frozen=True, gc=False):
+class PodRequest(Struct, frozen=True, gc=False, cache_hash=True):
     """Everything that a decision depends on in addition to the settings: a request without the Pod's identity."""
 
     kind: GroupVersionKind
@@ -110,7 +110,7 @@ class Mutator:
         """Decide a request; equal ones always get equal decisions."""
         skipped = self._skip_reason(request)
         if skipped is not None:
-            return decide(*skipped)
+            return skip(*skipped)
         new = request.new or _NO_POD
         old = request.old if request.operation == "UPDATE" else None
         for each in (new, old):
@@ -131,7 +131,7 @@ class Mutator:
             self._warn_of_missing_secret(builder, new)
         if request.dry_run:
             builder.warn_of_all()
-        return decide(*builder.summary(), builder)
+        return builder.decide()
 
     def _unexamined(self, outcome: Outcome, why: str) -> Decision:
         return fail(outcome, f"{PROGRAM} {why}", allow=self._allow_on_error)
@@ -163,17 +163,21 @@ class Mutator:
         present = annotations.originals if annotations else None
         if annotations is msgspec.UNSET or (present is None and not builder.changes):
             return
-        recorded = originals.read(present)
-        entries = originals.verified(recorded, pod.images(new), self.resolver.resolve) if recorded else {}
-        is_plain = originals.is_plain(present, recorded)
-        builder.drops_originals = len(entries) < len(recorded) or not is_plain
+        recorded: dict[str, str] = {}
+        entries: dict[str, str] = {}
+        is_plain = True
+        if present is not None:
+            recorded = originals.read(present)
+            entries = originals.verified(recorded, pod.images(new), self.resolver.resolve) if recorded else {}
+            is_plain = originals.is_plain(present, recorded)
+            builder.drops_originals = len(entries) < len(recorded) or not is_plain
         for change in builder.changes:
             if originals.can_name(change.place.name):
                 entries.setdefault(change.place.name, change.place.image)
         if entries == recorded and is_plain:
             return
-        value = _encoded(entries)
-        if entries and (value is None or not _fits(value, present, request)):
+        value = msgspec.json.encode(entries).decode() if entries else None
+        if value is not None and not _fits(value, present, request):
             builder.warn(f"omitted annotation {ORIGINALS_ANNOTATION}, because annotations would exceed 256 KiB")
             value = None
         if value is None:
@@ -259,17 +263,10 @@ def _images_to_resolve(new: Pod, old: Pod | None) -> list[ImageField]:
     return [field for field in pod.images(new) if before.get((field.field, field.name)) != field.image]
 
 
-def _encoded(entries: dict[str, str]) -> str | None:
-    """Return the annotation's value; None if there are no entries, or more than annotations can hold."""
-    if not entries or sum(len(name) + len(image) for name, image in entries.items()) > ANNOTATIONS_LIMIT:
-        return None
-    return msgspec.json.encode(entries).decode()
-
-
 def _fits(value: str, present: str | None, request: PodRequest) -> bool:
     """Return whether the Pod's annotations stay within their limit with `value` in place of `present`."""
     if request.annotations_exceed is None:
         return True
     size = len(ORIGINALS_ANNOTATION) + len(value.encode())
     replaced = 0 if present is None else len(ORIGINALS_ANNOTATION) + len(present.encode())
-    return not request.annotations_exceed(ANNOTATIONS_LIMIT - size + replaced)
+    return size <= ANNOTATIONS_LIMIT and not request.annotations_exceed(ANNOTATIONS_LIMIT - size + replaced)

@@ -18,12 +18,12 @@ ANNOTATIONS_LIMIT = 256 * 1024
 _decoder = msgspec.json.Decoder(dict[str, str])
 
 
-def read(annotation: str | None) -> dict[str, str]:
+def read(annotation: str) -> dict[str, str]:
     """Return the annotation's entries; none if it cannot be decoded, or has escapes.
 
     Entries that the webhook writes need no escapes, and a generated policy cannot read them.
     """
-    if annotation is None or len(annotation) > ANNOTATIONS_LIMIT or "\\" in annotation:
+    if len(annotation) > ANNOTATIONS_LIMIT or "\\" in annotation:
         return {}
     try:
         return _decoder.decode(annotation)
@@ -36,10 +36,8 @@ def can_name(name: str) -> bool:
     return bool(name) and name.isprintable() and '"' not in name and "\\" not in name
 
 
-def is_plain(annotation: str | None, originals: Mapping[str, str]) -> bool:
+def is_plain(annotation: str, originals: Mapping[str, str]) -> bool:
     """Return whether every JSON decoder reads the same entries: there are no escapes and no duplicate names."""
-    if annotation is None:
-        return True
     return "\\" not in annotation and not (originals and annotation.count('"') > 4 * len(originals))
 
 

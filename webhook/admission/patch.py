@@ -17,11 +17,7 @@ class Operation(Struct, frozen=True, gc=False):
 
 
 _encoder = msgspec.json.Encoder()
-
-
-def replace(path: str, value: Any) -> Operation:
-    """Replace the value at `path`, which must exist."""
-    return Operation("replace", path, value)
+_decoder = msgspec.json.Decoder(tuple[Operation, ...])
 
 
 def add(path: str, value: Any) -> Operation:
@@ -42,3 +38,8 @@ def escape(key: str) -> str:
 def encode(operations: Sequence[Operation]) -> bytes:
     """Encode a patch as JSON; the response has it in base64."""
     return _encoder.encode(operations)
+
+
+def decode(text: bytes) -> tuple[Operation, ...]:
+    """Decode a patch from `encode`."""
+    return _decoder.decode(text)

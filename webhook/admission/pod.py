@@ -43,8 +43,8 @@ class Spec(Struct, frozen=True, gc=False, rename="camel"):
         """Return the spec with an empty volume in place of each without an image, so that positions stay."""
         if not self.volumes:
             return self
-        volumes = [volume if volume.image else _NO_IMAGE for volume in self.volumes]
-        return msgspec.structs.replace(self, volumes=tuple(volumes))
+        volumes = tuple([volume if volume.image else _NO_IMAGE for volume in self.volumes])
+        return Spec(self.containers, self.init_containers, self.ephemeral_containers, volumes, self.image_pull_secrets)
 
 
 class Annotations(Struct, frozen=True, gc=False):

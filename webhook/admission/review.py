@@ -135,6 +135,7 @@ _decoder = msgspec.json.Decoder(Review)
 _raw_decoder = msgspec.json.Decoder(_RawReview)
 _identity_decoder = msgspec.json.Decoder(_Identified)
 _pod_decoder = msgspec.json.Decoder(Pod)
+_response_decoder = msgspec.json.Decoder(Response)
 _annotated_review_decoder = msgspec.json.Decoder(_AnnotatedReview)
 _annotated_pod_decoder = msgspec.json.Decoder(_AnnotatedPod)
 _Found = TypeVar("_Found")
@@ -315,6 +316,11 @@ def namespace(body: bytes) -> bytes:
 def encode(response: Response) -> bytes:
     """Encode a response without its opening brace, for `encode_answer`."""
     return _encoder.encode(response)[1:]
+
+
+def decode_response(encoded: bytes) -> Response:
+    """Decode a response from `encode`."""
+    return _response_decoder.decode(b"{" + encoded)
 
 
 def encode_answer(asked: Review, encoded: bytes) -> bytes:

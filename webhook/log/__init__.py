@@ -14,7 +14,7 @@ unit as a suffix, or the value has it.
 """
 
 from webhook.log.configure import Format, batch, configure, dropped_lines, flush, info, set_level
-from webhook.log.formatters import Event, Fields, escape, event, joined, location, quoted, shorten
+from webhook.log.formatters import Event, Fields, escape, event, joined, json_string, location, quoted, shorten
 
 __all__ = [
     "Event",
@@ -28,6 +28,7 @@ __all__ = [
     "flush",
     "info",
     "joined",
+    "json_string",
     "location",
     "quoted",
     "set_level",

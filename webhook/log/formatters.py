@@ -9,8 +9,7 @@ import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from time import gmtime, strftime
 from traceback import walk_tb
@@ -35,8 +34,15 @@ def escape(text: str) -> str:
 
 def shorten(text: str, limit: int) -> str:
     """Escape `text`, and cut it to `limit` characters with an ellipsis."""
+    if len(text) <= limit and text.isascii() and text.isprintable() and "\\" not in text:
+        return text
     # No more is escaped than can be shown, however long the text is.
     return truncate(escape(text[: limit + 1]), limit)
+
+
+def json_string(text: str) -> str:
+    """Write `text` as a JSON string in printable ASCII, cut to 512 characters with an ellipsis."""
+    return encode_basestring_ascii(truncate(text, _VALUE_LIMIT))
 
 
 def quoted(value: object, limit: int = _VALUE_LIMIT) -> str:
@@ -58,23 +64,31 @@ def joined(items: Sequence[object]) -> str:
 class Item(Protocol):
     """An element of a list in the log: its string in text lines, an object in JSON lines."""
 
-    def fields(self) -> Mapping[str, object]:
-        """Return the object's members."""
-
-
-@dataclass(frozen=True)
-class Fields:
-    """Named values that many events share: each formatter writes them once."""
-
-    values: Mapping[str, object]
-
-    @cached_property
-    def text(self) -> str:
-        return _pairs(self.values)
-
-    @cached_property
     def json(self) -> str:
-        return _members(self.values)
+        """Return the object, in printable ASCII."""
+
+
+class Fields:
+    """Named values that many events share: each format writes them once."""
+
+    __slots__ = ("_json", "_text", "values")
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        self.values = values
+        self._text: str | None = None
+        self._json: str | None = None
+
+    @property
+    def text(self) -> str:
+        if self._text is None:
+            self._text = _pairs(self.values)
+        return self._text
+
+    @property
+    def json(self) -> str:
+        if self._json is None:
+            self._json = _members(self.values)
+        return self._json
 
 
 class Event:
@@ -152,18 +166,25 @@ def _text(value: object) -> str:
 def _members(values: Mapping[str, object]) -> str:
     return "".join(
         [
-            _list(name, value) if isinstance(value, tuple) else f',"{name}":{_json(value)}'
+            # Most values are short strings, and a call for each takes longer than this check.
+            f',"{name}":{encode_basestring_ascii(value)}'
+            if isinstance(value, str) and len(value) <= _VALUE_LIMIT
+            else _member(name, value)
             for name, value in values.items()
             if value is not None
         ]
     )
 
 
+def _member(name: str, value: object) -> str:
+    return _list(name, value) if isinstance(value, tuple) else f',"{name}":{_json(value)}'
+
+
 def _list(name: str, value: tuple[Item, ...]) -> str:
     items: list[str] = []
     size = 0
     for item in value:
-        encoded = f"{{{_members(item.fields())[1:]}}}"
+        encoded = item.json()
         size += len(encoded)
         if size > _JSON_LIST_LIMIT:
             break
@@ -175,8 +196,7 @@ def _list(name: str, value: tuple[Item, ...]) -> str:
 def _json(value: object) -> str:
     if isinstance(value, (int, float)):
         return json.dumps(value)
-    text = str(value)
-    return encode_basestring_ascii(text if len(text) <= _VALUE_LIMIT else truncate(text, _VALUE_LIMIT))
+    return json_string(str(value))
 
 
 @lru_cache(1)

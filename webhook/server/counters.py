@@ -67,14 +67,13 @@ class ReviewCounters:
 
     def count(self, result: ReviewResult, size: int, seconds: float) -> None:
         """Count a review with a body of `size` bytes that was answered in `seconds`."""
-        outcome, images = result.decision.counts
-        operation = result.review.request.operation
+        decision, operation = result.decision, result.review.request.operation
         with self._lock:
-            self.reviews[operation if operation in _OPERATIONS else OTHER][outcome] += 1
-            for reason, rule, number in images:
-                self.images[reason] += number
-                if rule is not None:
-                    self._count_rule(rule, number)
+            self.reviews[operation if operation in _OPERATIONS else OTHER][decision.outcome] += 1
+            for image in decision.images:
+                self.images[image.resolution.reason] += 1
+                if image.resolution.rule is not None:
+                    self._count_rule(image.resolution.rule)
             self.seconds.add(seconds)
             self.sizes.add(size)
 
@@ -84,7 +83,7 @@ class ReviewCounters:
             self.refused[refused.status, refused.reason] += 1
         self.refusals.add(refused)
 
-    def _count_rule(self, rule: str, number: int) -> None:
+    def _count_rule(self, rule: str) -> None:
         if rule not in self.rules and len(self.rules) >= _MAX_RULES:
             rule = OTHER
-        self.rules[rule] = self.rules.get(rule, 0) + number
+        self.rules[rule] = self.rules.get(rule, 0) + 1

@@ -151,7 +151,7 @@ def metrics(exposition: bytes) -> Reply:
 def _log_review(result: ReviewResult, client: str) -> None:
     """Log a review if it changed the Pod, or was not examined."""
     decision, request = result.decision, result.review.request
-    rewritten = bool(decision.operations) and _log.isEnabledFor(logging.INFO)
+    rewritten = decision.changes_pod and _log.isEnabledFor(logging.INFO)
     if not rewritten and decision.outcome not in UNEXAMINED:
         return
     about = {

@@ -1,7 +1,6 @@
 import io
 import json
 import logging
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, cast
 
@@ -18,8 +17,8 @@ class Item(NamedTuple):
     def __str__(self) -> str:
         return f"item {self.name}"
 
-    def fields(self) -> Mapping[str, object]:
-        return {"name": self.name, "none": None}
+    def json(self) -> str:
+        return f'{{"name":{log.json_string(self.name)}}}'
 
 
 def json_line(**values: object) -> dict[str, object]:
