@@ -1,10 +1,12 @@
 """Cost of the refresher on a real API server: `make bench-refresh`.
 
-The user of KUBECONFIG must be allowed to create namespaces. The refresher runs as a local process with a configuration
-that does not check credentials with a registry. Everything that is created is removed.
+The user of KUBECONFIG must be an administrator of the cluster. The refresher runs as a local process that connects as
+in a Pod, with the token of a ServiceAccount: a kubeconfig takes 15 MiB more. Its configuration does not check
+credentials with a registry. Everything that is created is removed.
 """
 
 import argparse
+import json
 import os
 import secrets
 import statistics
@@ -18,14 +20,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from webhook.config.listen_address import Address, listen
 from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL
 from webhook.errors import Conflict, NotFound
+from webhook.kube import kubeconfig_credentials
 from webhook.kube.access import Access
 from webhook.kube.client import Client, Request, connect
+from webhook.kube.kubernetes_client import Configuration
 from webhook.settings import PullSecretSettings
 
 SECRET = PullSecretSettings().name
@@ -36,13 +42,22 @@ _CONFIGURATION = f"""\
 opencti: {{daemon: {{registry: {{server: registry.example.com, username: bench, token_ttl: {_TTL}}}}}}}
 webhook: {{verify: "off", namespaces: {{allow: ["bench-*"]}}, credential: {{file: PASSWORD}}}}
 """
+#: Runs the program with the files of a ServiceAccount in a folder instead of where a Pod has them.
+_PROGRAM = """
+import webhook.kube.kubernetes_client
+from kubernetes.config import incluster_config
+incluster_config.SERVICE_TOKEN_FILENAME = {folder!r} + "/token"
+incluster_config.SERVICE_CERT_FILENAME = {folder!r} + "/ca.crt"
+from webhook.cli import main
+main()
+"""
 
 
 class Sidecar:
     """The sidecar as a process, and what it says of itself."""
 
     def __init__(self, folder: Path) -> None:
-        """Start it with a first password."""
+        """Start it with a first password, in a folder with the files of a ServiceAccount."""
         self.password = folder / "password"
         self.change_password()
         configuration = folder / "config.yaml"
@@ -51,9 +66,11 @@ class Sidecar:
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / "log"
-        command = [sys.executable, "-m", "webhook", "refresh", "--config", str(configuration), "--health-bind"]
+        program = _PROGRAM.format(folder=str(folder))
+        command = [sys.executable, "-c", program, "refresh", "--config", str(configuration)]
+        command += ["--health-bind", f"127.0.0.1:{port}"]
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen([*command, f"127.0.0.1:{port}"], stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, env=_variables(), stdout=log, stderr=log)
 
     def change_password(self) -> None:
         """Change the credential at its source."""
@@ -100,7 +117,7 @@ def main() -> None:
         sys.exit("KUBECONFIG must name the kubeconfig of a cluster to measure on")
     client = connect(Access(), lambda _method, _status: None)
     names = [f"bench-{secrets.token_hex(3)}-{number}" for number in range(arguments.namespaces)]
-    with _namespaces(client, names), tempfile.TemporaryDirectory() as folder:
+    with _namespaces(client, names), tempfile.TemporaryDirectory() as folder, _service_account(client, Path(folder)):
         _measure(client, names, arguments.samples, Path(folder))
 
 
@@ -175,6 +192,45 @@ def _namespaces(client: Client, names: list[str]) -> Iterator[None]:
             yield
         finally:
             list(pool.map(lambda name: _remove(client, name), [*names, *made]))
+
+
+@contextmanager
+def _service_account(client: Client, folder: Path) -> Iterator[None]:
+    """Have an administrator's ServiceAccount, with its files in a folder as a Pod has them."""
+    name = f"bench-{secrets.token_hex(3)}"
+    accounts = f"/api/v1/namespaces/{DEFAULT_NAMESPACE}/serviceaccounts"
+    bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": DEFAULT_NAMESPACE}],
+    }
+    _post(client, accounts, {"metadata": {"name": name}})
+    try:
+        _post(client, bindings, binding)
+        token = _post(client, f"{accounts}/{name}/token", {"spec": {"expirationSeconds": 7200}})
+        (folder / "token").write_text(token["status"]["token"])
+        cas = client.call(Request("read the CA", "GET", "/api/v1/namespaces/default/configmaps/kube-root-ca.crt"))
+        (folder / "ca.crt").write_text(json.loads(cas)["data"]["ca.crt"])
+        yield
+    finally:
+        for path in (f"{bindings}/{name}", f"{accounts}/{name}"):
+            with suppress(NotFound):
+                client.call(Request("remove the ServiceAccount", "DELETE", path))
+
+
+def _variables() -> dict[str, str]:
+    """Give the environment of a Pod with the API server of the kubeconfig."""
+    settings = Configuration(host="")
+    kubeconfig_credentials.load(Access(), settings)
+    server = urlsplit(settings.host)
+    address = {"KUBERNETES_SERVICE_HOST": server.hostname or "", "KUBERNETES_SERVICE_PORT": str(server.port or 443)}
+    return {name: value for name, value in os.environ.items() if name != "KUBECONFIG"} | address
+
+
+def _post(client: Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(client.call(Request("create an object", "POST", path, body=body)))
+    return answer
 
 
 def _make(client: Client, name: str, labels: dict[str, str]) -> None:
