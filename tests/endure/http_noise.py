@@ -213,7 +213,7 @@ _DAMAGES: tuple[Callable[[_Making, bytes], bytes], ...] = (
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 #: Without absolute targets, tunnels and fragments.
 _START = re.compile(rb"(?!CONNECT )[A-Z-]+ /[!\"$-~]* HTTP/1\.(?P<minor>[01])")
-_FIELD = re.compile(rb"(?P<name>%b):[ \t]*(?P<value>[\t -~\x80-\xff]*?)[ \t]*" % _TOKEN)
+_FIELD = re.compile(rb"(?P<name>%b):(?P<value>[\t -~\x80-\xff]*)" % _TOKEN)
 _HOST = re.compile(rb"[A-Za-z0-9._%-]*(:[0-9]*)?|\[[0-9A-Fa-f.:]+\](:[0-9]*)?")
 _CHUNK = re.compile(rb"(?P<size>[0-9a-fA-F]+)(?:;[!-~][\t -~]*)?\r\n")
 _NOT_IN_TRAILERS = {b"host", b"content-length", b"transfer-encoding"}
@@ -269,7 +269,7 @@ def _fields(lines: list[bytes]) -> dict[bytes, list[bytes]] | None:
         field = _FIELD.fullmatch(line)
         if field is None:
             return None
-        found.setdefault(field["name"].lower(), []).append(field["value"])
+        found.setdefault(field["name"].lower(), []).append(field["value"].strip(b" \t"))
     return found
 
 

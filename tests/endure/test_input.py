@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support import go_json
+from tests.support.parsed_requests import parse_requests
 from tests.support.server_process import Server
 from tests.unit.admission import test_go_json
 from webhook.admission import review
@@ -111,6 +112,28 @@ def test_generated_bodies_sent_answered_or_refused(server: Server, form: Form, f
 _REFUSALS = {400, 404, 405, 413, 414, 415, 431}
 #: Seconds in which an answer has come, if one comes; whoever is too slow for it here has fewer answers to count.
 _QUIET = 0.1
+
+
+def test_broken_http_parsed_no_further_than_strictly(form: Form, figure: Figure) -> None:
+    answered = refused = 0
+    for number in range(form.pods // 2):
+        stream = http_noise.make(SEED, number)
+        found = parse_requests([stream])
+        assert len(found) <= http_noise.most_answers(stream), (number, stream)
+        cut = number % (len(stream) + 1)
+        assert _without_statuses(parse_requests([stream[:cut], stream[cut:]])) == _without_statuses(found), (
+            cut,
+            stream,
+        )
+        answered += sum(isinstance(each, bytes) for each in found)
+        refused += sum(isinstance(each, int) for each in found)
+    figure("broken HTTP, parsed", f"{form.pods // 2:,} streams; {answered:,} requests, {refused:,} refused")
+    assert answered > refused > 0
+
+
+def _without_statuses(found: list[bytes | int]) -> list[bytes | None]:
+    """Of several reasons to refuse a stream, the first that is noticed depends on how it arrives."""
+    return [each if isinstance(each, bytes) else None for each in found]
 
 
 def test_broken_http_no_extra_answers(server: Server, form: Form, figure: Figure) -> None:

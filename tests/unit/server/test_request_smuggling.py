@@ -1,37 +1,16 @@
 """Requests that two readers can read differently, split in every way in which a network can split them."""
 
-from collections.abc import Iterable
-
 import pytest
 
+from tests.support.parsed_requests import parse_requests
 from tests.support.smuggling_cases import CASES, NEXT, REFUSALS, Case
-from webhook.server.request_parser import MalformedRequest, RequestParser
 
 #: Bytes of a stream that is split at every byte.
 _SHORT = 1000
 
 
-def read(pieces: Iterable[bytes]) -> list[bytes | int]:
-    """Return the body of each request, and the status of a refusal."""
-    parser = RequestParser()
-    found: list[bytes | int] = []
-    for piece in pieces:
-        rest = piece
-        while rest:
-            try:
-                rest = rest[parser.feed(rest) :]
-            except MalformedRequest as error:
-                return [*found, error.status]
-            if parser.is_complete:
-                found.append(bytes(parser.body))
-                if parser.head is None or not parser.head.keeps_alive:
-                    return found
-                parser.start_next()
-    return found
-
-
 def expected(case: Case) -> list[bytes | int]:
-    """Return what `read` finds in a case."""
+    """Return what `parse_requests` finds in a case."""
     return [status if status in REFUSALS else case.body for status in case.statuses]
 
 
@@ -46,7 +25,7 @@ def parsed(group: str) -> list[Case]:
 
 @pytest.mark.parametrize("group", CASES)
 def test_requests_read_as_expected(group: str) -> None:
-    found = {case.name: read([case.sent + NEXT]) for case in parsed(group)}
+    found = {case.name: parse_requests([case.sent + NEXT]) for case in parsed(group)}
     assert found == {case.name: expected_with_next(case) for case in parsed(group)}
 
 
@@ -54,14 +33,14 @@ def test_requests_read_as_expected(group: str) -> None:
 def test_requests_in_pieces_read_alike(group: str) -> None:
     for case in parsed(group):
         stream = case.sent + NEXT
-        assert read(stream[at : at + 1] for at in range(len(stream))) == expected_with_next(case), case.name
+        assert parse_requests(stream[at : at + 1] for at in range(len(stream))) == expected_with_next(case), case.name
         step = 1 if len(stream) < _SHORT else len(stream) // 20
         for at in range(1, len(stream), step):
-            assert read([stream[:at], stream[at:]]) == expected_with_next(case), (case.name, stream[:at])
+            assert parse_requests([stream[:at], stream[at:]]) == expected_with_next(case), (case.name, stream[:at])
 
 
 @pytest.mark.parametrize("group", CASES)
 def test_answered_requests_end_exactly(group: str) -> None:
     for case in parsed(group):
         if not case.is_last:
-            assert read([case.sent * 2 + NEXT]) == [*expected(case) * 2, b""], case.name
+            assert parse_requests([case.sent * 2 + NEXT]) == [*expected(case) * 2, b""], case.name
