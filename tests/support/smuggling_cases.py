@@ -20,6 +20,8 @@ _CHUNKED = b"Transfer-Encoding: chunked"
 _HELLO = b"5\r\nhello\r\n0\r\n\r\n"
 _EVIL = b"GET /evil HTTP/1.1\r\nHost: x\r\n\r\n"
 _EVIL_LENGTH = b"Content-Length: %d" % len(_EVIL)
+_EVIL_CHUNK = b"%x\r\n%b\r\n0\r\n\r\n" % (len(_EVIL), _EVIL)
+_OTHER_METHODS = (b"POST", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"M-SEARCH", b"PURGE", b"QUERY")
 
 
 class Case(NamedTuple):
@@ -775,8 +777,8 @@ _HIDDEN = {
     "in a body with an obfuscated Expect": _get(b"Expect: y 100-continue", _EVIL_LENGTH, body=_EVIL),
     "in a body with two Expects": _get(b"Expect: 100-continue", b"Expect: x", _EVIL_LENGTH, body=_EVIL),
     "in a body with Range": _get(b"Range: bytes=0-0", _EVIL_LENGTH, body=_EVIL),
-    "in a chunk": _chunks(b"%x\r\n%b\r\n0\r\n\r\n" % (len(_EVIL), _EVIL)),
-    "in a chunk with Expect": _chunks(b"%x\r\n%b\r\n0\r\n\r\n" % (len(_EVIL), _EVIL), b"Expect: 100-continue"),
+    "in a chunk": _chunks(_EVIL_CHUNK),
+    "in a chunk with Expect": _chunks(_EVIL_CHUNK, b"Expect: 100-continue"),
 }
 _REST = (
     # A reader that knows no end here takes it for a part of the next request.
@@ -870,14 +872,16 @@ _CASES = (
     *_answered("upgrade", _UNUSED_UPGRADES),
     *_answered("upgrade", _HALF_UPGRADES, body=_EVIL),
     *_answered("hidden", _HIDDEN, body=_EVIL),
-    *_answered(
-        "hidden",
-        {
-            f"in a body of {method}": _request(b"%b / HTTP/1.1" % method.encode(), _HOST, _EVIL_LENGTH, body=_EVIL)
-            for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "M-SEARCH", "PURGE", "QUERY")
-        },
-        405,
-        body=_EVIL,
+    *(
+        case
+        for form, framing, body in (("body", _EVIL_LENGTH, _EVIL), ("chunk", _CHUNKED, _EVIL_CHUNK))
+        for method in _OTHER_METHODS
+        for case in _answered(
+            "hidden",
+            {f"in a {form} of {method.decode()}": _request(method + b" / HTTP/1.1", _HOST, framing, body=body)},
+            405,
+            body=_EVIL,
+        )
     ),
     *_REST,
     *_refused("limit", {"target": _request(b"GET /" + b"a" * 5000 + b" HTTP/1.1", _HOST)}, 414),

@@ -23,6 +23,11 @@ def parsed(group: str) -> list[Case]:
     return [case for case in CASES[group] if 413 not in case.statuses]
 
 
+def test_names_of_cases_unique() -> None:
+    for cases in CASES.values():
+        assert len({case.name for case in cases}) == len(cases)
+
+
 @pytest.mark.parametrize("group", CASES)
 def test_requests_read_as_expected(group: str) -> None:
     found = {case.name: parse_requests([case.sent + NEXT]) for case in parsed(group)}
