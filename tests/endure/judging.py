@@ -99,7 +99,7 @@ def _judge_slowly(drawn: Drawn, decided: ReviewResult, handler: Mutator, inexper
     _hold(drawn, decided, handler, jsonpatch.apply_patch)
     anew = inexperienced.review(drawn.body)
     assert anew.answer == decided.answer, "what was decided before has changed the answer"
-    assert anew.decision == decided.decision
+    assert anew.decision.images == decided.decision.images
     # However often it is asked for.
     assert inexperienced.review(drawn.body).answer == decided.answer
 
