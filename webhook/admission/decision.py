@@ -12,7 +12,7 @@ from webhook.admission.pod import ImageField
 from webhook.admission.review import Response, Review
 from webhook.constants import ORIGINALS_ANNOTATION
 from webhook.images.resolver import Resolution
-from webhook.log import Fields, joined, json_string, shorten
+from webhook.log import Fields, ItemList, json_string, shorten
 
 #: The API server truncates a warning to 256 characters.
 #: https://pkg.go.dev/k8s.io/api/admission/v1#AdmissionResponse
@@ -153,10 +153,11 @@ class DecisionBuilder:
     def decide(self) -> Decision:
         """Return the decision to admit the Pod with the changes."""
         outcome, why = self.summary()
-        images, operations = tuple(self.images), self.operations
+        operations = self.operations
         annotations = _annotations(outcome, why)
-        if images:
-            annotations["images"] = joined(images)
+        images = ItemList(self.images) if self.images else None
+        if images is not None:
+            annotations["images"] = images.text
         if self.pull_secret is not None:
             annotations["pull-secret"] = f"added {self.pull_secret}"
         response = Response(
@@ -166,8 +167,9 @@ class DecisionBuilder:
             audit_annotations=annotations,
             warnings=self.warnings(),
         )
-        fields = Fields({"outcome": outcome, "pull_secret": self.pull_secret, "images": images or None})
-        return Decision(outcome, why, review.encode(response), fields, images, changes_pod=bool(operations))
+        fields = Fields({"outcome": outcome, "pull_secret": self.pull_secret, "images": images})
+        examined = tuple(self.images)
+        return Decision(outcome, why, review.encode(response), fields, examined, changes_pod=bool(operations))
 
 
 def skip(outcome: Outcome, why: str) -> Decision:

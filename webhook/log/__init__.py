@@ -14,12 +14,13 @@ unit as a suffix, or the value has it.
 """
 
 from webhook.log.configure import Format, batch, configure, dropped_lines, flush, info, set_level
-from webhook.log.formatters import Event, Fields, escape, event, joined, json_string, location, quoted, shorten
+from webhook.log.formatters import Event, Fields, ItemList, escape, event, json_string, location, quoted, shorten
 
 __all__ = [
     "Event",
     "Fields",
     "Format",
+    "ItemList",
     "batch",
     "configure",
     "dropped_lines",
@@ -27,7 +28,6 @@ __all__ = [
     "event",
     "flush",
     "info",
-    "joined",
     "json_string",
     "location",
     "quoted",

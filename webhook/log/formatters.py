@@ -48,24 +48,30 @@ def json_string(text: str) -> str:
 def quoted(value: object, limit: int = _VALUE_LIMIT) -> str:
     """Write a value in printable ASCII, cut to `limit` characters, and in quotes unless it is plain."""
     text = truncate(str(value), limit)
-    return text if _is_plain(text) else json.dumps(text)
-
-
-def joined(items: Sequence[object]) -> str:
-    """Escape items and join them with semicolons, cut to 4,096 characters with an ellipsis."""
-    text = ""
-    for item in items:
-        if len(text) > _LIST_LIMIT:
-            break
-        text = f"{text}; {item}" if text else str(item)
-    return shorten(text, _LIST_LIMIT)
+    return text if _is_plain(text) else encode_basestring_ascii(text)
 
 
 class Item(Protocol):
-    """An element of a list in the log: its string in text lines, an object in JSON lines."""
+    """An element of an `ItemList`: its string in text lines, an object in JSON lines."""
 
     def json(self) -> str:
         """Return the object, in printable ASCII."""
+
+
+class ItemList:
+    """A list in the log."""
+
+    __slots__ = ("items", "text")
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
+        text = ""
+        for item in items:
+            if len(text) > _LIST_LIMIT:
+                break
+            text = f"{text}; {item}" if text else str(item)
+        self.text = shorten(text, _LIST_LIMIT)
+        """The items, escaped and joined with semicolons, cut to 4,096 characters with an ellipsis."""
 
 
 class Fields:
@@ -94,7 +100,7 @@ class Fields:
 class Event:
     """The message of a log record with named values, which the handler's formatter writes.
 
-    Values that are None are left out. A tuple is a list of `Item`.
+    Values that are None are left out.
     """
 
     __slots__ = ("message", "shared", "values")
@@ -158,8 +164,8 @@ def _pairs(values: Mapping[str, object]) -> str:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, tuple):
-        return quoted(joined(value), _LIST_LIMIT)
+    if isinstance(value, ItemList):
+        return quoted(value.text, _LIST_LIMIT)
     return str(value).lower() if isinstance(value, bool) else quoted(value)
 
 
@@ -177,10 +183,10 @@ def _members(values: Mapping[str, object]) -> str:
 
 
 def _member(name: str, value: object) -> str:
-    return _list(name, value) if isinstance(value, tuple) else f',"{name}":{_json(value)}'
+    return _list(name, value.items) if isinstance(value, ItemList) else f',"{name}":{_json(value)}'
 
 
-def _list(name: str, value: tuple[Item, ...]) -> str:
+def _list(name: str, value: Sequence[Item]) -> str:
     items: list[str] = []
     size = 0
     for item in value:

@@ -112,18 +112,20 @@ def test_json_line_has_event_values() -> None:
 
 
 def test_text_line_list_is_one_value() -> None:
-    line = TextFormatter().line(1.5, "INFO", "webhook.test", log.event("said", items=(Item("a"), Item("b\n")), last=1))
+    line = TextFormatter().line(
+        1.5, "INFO", "webhook.test", log.event("said", items=log.ItemList([Item("a"), Item("b\n")]), last=1)
+    )
     assert line == r'1970-01-01T00:00:01.500Z INFO webhook.test said items="item a; item b\\n" last=1'
 
 
 def test_json_line_list_has_object_per_item() -> None:
-    line = json_line(items=(Item("a"), Item("b\n")), last=1)
+    line = json_line(items=log.ItemList([Item("a"), Item("b\n")]), last=1)
     assert (line["items"], line["last"]) == ([{"name": "a"}, {"name": "b\n"}], 1)
     assert "items_left_out" not in line
 
 
 def test_long_list_truncated_and_remainder_counted() -> None:
-    items = tuple(Item("x" * 100) for _ in range(500))
+    items = log.ItemList([Item("x" * 100) for _ in range(500)])
     text = TextFormatter().line(0, "INFO", "webhook.test", log.event("said", items=items))
     assert len(text) < 4200
     assert text.endswith('..."')
@@ -138,7 +140,7 @@ def test_long_list_truncated_and_remainder_counted() -> None:
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
 def test_shared_fields_formatted_as_event_fields(formatter: TextFormatter | JsonFormatter) -> None:
-    own, shared = {"pod": "a b"}, {"why": "x\ny", "none": None, "items": (Item("a"),)}
+    own, shared = {"pod": "a b"}, {"why": "x\ny", "none": None, "items": log.ItemList([Item("a")])}
     expected = formatter.line(0, "INFO", "webhook.test", log.Event("said", {**own, **shared}))
     fields = Fields(shared)
     for _ in range(2):
