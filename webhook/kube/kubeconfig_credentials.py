@@ -210,12 +210,13 @@ def _hint(plugin: Any) -> str:
 
 @contextmanager
 def _failures() -> Iterator[list[str]]:
-    """Collect what the client logs about an exec plugin instead of logging it."""
+    """Collect what the client logs about an exec plugin instead of logging it.
+
+    It uses the root logger, as nothing else does: a logger's filter sees only what is logged with that logger itself.
+    """
     messages: list[str] = []
 
     def collect(record: logging.LogRecord) -> bool:
-        if record.funcName != "_load_from_exec_plugin":
-            return True
         messages.append(record.getMessage())
         return False
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -180,8 +181,15 @@ def test_connect_exec_plugin_token_refused_run_again(
     ],
 )
 def test_connect_exec_plugin_failing_one_line_no_request(
-    tmp_path: Path, serve: Callable[[Behaviour], Server], write: Write, body: str, words: str
+    tmp_path: Path,
+    serve: Callable[[Behaviour], Server],
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    body: str,
+    words: str,
 ) -> None:
+    # As `log.configure` sets it: records do not name their function then.
+    monkeypatch.setattr(logging, "_srcfile", None)
     server = serve(wants(["first"]))
     said = refusal(write(f"https://127.0.0.1:{server.port}", plugin(tmp_path, body)))
     assert "exec plugin " in said
