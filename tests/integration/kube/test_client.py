@@ -180,7 +180,7 @@ def test_connect_exec_plugin_token_refused_run_again(
         ),
     ],
 )
-def test_connect_exec_plugin_failing_one_line_no_request(
+def test_connect_exec_plugin_failing_one_line_no_request(  # noqa: PLR0913, PLR0917 - fixtures
     tmp_path: Path,
     serve: Callable[[Behaviour], Server],
     write: Write,
