@@ -154,7 +154,7 @@ class Listener:
         # The protocol's deadline comes first; this one is for event loops that ignore the cancellation of a handshake.
         secure = {} if context is None else {"ssl_handshake_timeout": 2 * REQUEST_TIMEOUT, "ssl_shutdown_timeout": 1.0}
         try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # only uvloop does this by itself
             await loop.connect_accepted_socket(lambda: protocol, connection, ssl=context, **secure)
         except (OSError, TimeoutError):  # ssl.SSLError, an OSError: the handshake failed
             self._on_close(CloseReason.HANDSHAKE)

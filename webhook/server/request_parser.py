@@ -87,7 +87,7 @@ class RequestParser:
         if self.head.content_length is None:
             return used + self._feed_chunks(bytes(data[used:]))
         end = used + self.head.content_length - len(self.body)
-        self.body = _joined(self.body, bytes(data[used:end]))
+        self.body = _joined(self.body, data[used:end])
         self.is_complete = len(self.body) == self.head.content_length
         return min(end, len(data))
 
@@ -244,11 +244,11 @@ def _content_length(headers: dict[bytes, bytes], version: str) -> int | None:
     return int(digits)
 
 
-def _joined(body: bytes | bytearray, piece: bytes) -> bytes | bytearray:
+def _joined(body: bytes | bytearray, piece: bytes | memoryview) -> bytes | bytearray:
     """Return `body` with `piece` at its end; most bodies are one piece, and others are changed in place."""
     if not body:
-        return piece
+        return bytes(piece)
     if isinstance(body, bytes):
-        return bytearray(body + piece)
+        body = bytearray(body)
     body += piece
     return body
