@@ -138,7 +138,7 @@ async def _drip(wire: _Wire) -> None:
 
 
 async def _be_deaf(wire: _Wire) -> None:
-    await wire.send(_LONG * 4)
+    await wire.send(_LONG * 8)
     await asyncio.sleep(http1.REQUEST_TIMEOUT + _SLACK / 2)
     await wire.closed()
 

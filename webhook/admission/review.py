@@ -127,7 +127,12 @@ _LONE = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
 )
+_LOW = re.compile(rb"\\u[dD][c-fC-F]")
 _REPLACEMENT = rb"\ufffd"
+_REPLACEMENT_TEMPLATE = _REPLACEMENT.replace(b"\\", rb"\\")
+_ESCAPE = len(_REPLACEMENT)
+#: Bytes that are repaired at once: `re.sub` takes many times as much memory.
+_BLOCK = 64 * 1024
 #: Replaces two backslashes, so that every remaining one begins an escape. The byte does not occur in UTF-8.
 _BACKSLASHES = b"\xff\xff"
 
@@ -269,11 +274,31 @@ def _decode_repaired(decoder: msgspec.json.Decoder[_Found], body: bytes) -> _Fou
 
 def repaired(text: bytes) -> bytes:
     """Return JSON in which lone surrogates and deep values, which msgspec refuses, are replaced."""
+    return nesting.flatten(_without_lone_surrogates(text) if rb"\u" in text else text, _LEVELS)
+
+
+def _without_lone_surrogates(text: bytes) -> bytes:
+    masked = text.replace(rb"\\", _BACKSLASHES)
     result = bytearray(text)
-    # In place: joining pieces would take many times the body's memory.
-    for lone in _LONE.finditer(text.replace(rb"\\", _BACKSLASHES)) if rb"\u" in text else ():
-        result[lone.start() : lone.end()] = _REPLACEMENT
-    return nesting.flatten(bytes(result), _LEVELS)
+    start = 0
+    while start < len(text):
+        end = _end_of_block(masked, start + _BLOCK)
+        block = masked[start:end]
+        if block == text[start:end]:
+            result[start:end] = _LONE.sub(_REPLACEMENT_TEMPLATE, block)
+        else:
+            for lone in _LONE.finditer(block):
+                result[start + lone.start() : start + lone.end()] = _REPLACEMENT
+        start = end
+    return bytes(result)
+
+
+def _end_of_block(masked: bytes, position: int) -> int:
+    """Return the first position from `position` on that is neither in an escape nor between two surrogates."""
+    begun = masked.rfind(rb"\u", position - _ESCAPE + 1, position + 1)
+    if 0 <= begun < position:
+        position = begun + _ESCAPE
+    return position + _ESCAPE if _LOW.match(masked, position) else position
 
 
 def annotations_exceed(body: bytes, limit: int) -> bool:

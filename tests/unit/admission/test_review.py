@@ -146,3 +146,17 @@ def test_decode_lone_surrogate_as_go_does(escape: bytes) -> None:
         read.metadata.name
         == expected.replace(rb"\udbff", "\ufffd".encode()).replace(rb"\n", b"\n").decode() + "-\U0001f600"
     )
+
+
+_ESCAPES = [rb"\ud800", rb"\udc00", rb"\uDBFF", rb"\uDFFF", rb"\u0041", rb"\\", rb"\n", rb"\""]
+_OTHERS = [b"a", b"d800", b"\xff\xff"]
+
+
+@given(pieces=st.lists(st.sampled_from(_ESCAPES + _OTHERS), max_size=60), size=st.integers(6, 80))
+def test_repaired_block_by_block_as_at_once(pieces: list[bytes], size: int) -> None:
+    text = b'"%b"' % b"".join(pieces)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(review, "_BLOCK", len(text))
+        expected = review.repaired(text)
+        patched.setattr(review, "_BLOCK", size)
+        assert review.repaired(text) == expected
