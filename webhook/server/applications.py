@@ -21,7 +21,7 @@ TruncatedApplication = Callable[[Request], Reply | None]
 class Route(NamedTuple):
     """The application for a path, and its only method. GET includes HEAD."""
 
-    method: str
+    method: bytes
     application: Application
 
 
@@ -37,15 +37,15 @@ def admission(mutator: Callable[[], Mutator], counters: ReviewCounters) -> Route
     def mutate(request: Request) -> Reply:
         return routes.mutate(mutator(), request.header(b"content-type"), request.body, counters, request.client)
 
-    return {_MUTATE: Route("POST", mutate), "/": Route("GET", lambda _: routes.about())}
+    return {_MUTATE: Route(b"POST", mutate), "/": Route(b"GET", lambda _: routes.about())}
 
 
 def health(ready: Callable[[], Reply], metrics: Callable[[], Reply]) -> Routes:
     """Return the routes of the port that the kubelet and Prometheus use."""
     return {
-        "/healthz": Route("GET", lambda _: routes.alive()),
-        "/readyz": Route("GET", lambda _: ready()),
-        "/metrics": Route("GET", lambda _: metrics()),
+        "/healthz": Route(b"GET", lambda _: routes.alive()),
+        "/readyz": Route(b"GET", lambda _: ready()),
+        "/metrics": Route(b"GET", lambda _: metrics()),
     }
 
 
@@ -70,7 +70,7 @@ def dispatch(table: Routes) -> Application:
         if route is None:
             return routes.NOT_FOUND
         method = b"GET" if request.method == b"HEAD" else request.method
-        return route.application(request) if method == route.method.encode() else routes.not_allowed(route.method)
+        return route.application(request) if method == route.method else routes.not_allowed(route.method)
 
     return answer
 

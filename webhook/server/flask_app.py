@@ -39,7 +39,7 @@ def admission(mutator: Callable[[], Mutator], counters: ReviewCounters) -> Flask
     # An API server follows redirects, so there must be none.
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
     for path, route in applications.admission(mutator, counters).items():
-        app.add_url_rule(path, path, _view(route.application), methods=[route.method])
+        app.add_url_rule(path, path, _view(route.application), methods=[route.method.decode()])
 
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> Response:

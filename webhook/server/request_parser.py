@@ -72,7 +72,8 @@ class RequestParser:
         self.body: bytes | bytearray = b""
         """The body without framing, as far as it has been received."""
         self.is_complete = False
-        self._received = b""  # of the head; then up to three bytes with which an empty line can begin
+        self._received = b""  # of the head
+        self._tail = b""  # the last bytes of what precedes: an empty line can begin with them
         self._reader: _Reader | None = None  # of a head in several pieces, or of a chunked body
         self._framing = self._empty_lines = 0
 
@@ -105,14 +106,15 @@ class RequestParser:
             return len(data)
         text = self._received[:end]
         self.head = _parse_cached_head(text) if end <= _LONGEST_CACHED else _parse_head(text)
-        self._received, self._reader = text[1 - len(_EMPTY_LINE) :], None
+        self._received, self._reader = b"", None
         if self.head.content_length is None:
             self._reader = _Reader()
             self._reader.feed(text)
+            self._tail = text[1 - len(_EMPTY_LINE) :]
         return end - before
 
     def _feed_chunks(self, data: bytes) -> int:
-        searched, shift = self._received + data, len(self._received)
+        searched, shift = self._tail + data, len(self._tail)
         used = 0
         while used < len(data) and not self.is_complete:
             found = searched.find(_EMPTY_LINE, max(0, used + shift - len(_EMPTY_LINE) + 1))
@@ -120,7 +122,7 @@ class RequestParser:
             self._empty_lines += found >= 0
             self._feed_piece(data[used:end])
             used = end
-        self._received = searched[max(0, used + shift - len(_EMPTY_LINE) + 1) : used + shift]
+        self._tail = searched[max(0, used + shift - len(_EMPTY_LINE) + 1) : used + shift]
         return used
 
     def _feed_piece(self, piece: bytes) -> None:

@@ -61,10 +61,11 @@ def text(status: int, line: str) -> Reply:
     return Reply(status, _TEXT, f"{line}\n".encode())
 
 
-def not_allowed(method: str) -> Reply:
+def not_allowed(method: bytes) -> Reply:
     """Return the reply to another method than the only one of a path."""
     reply = text(405, "method not allowed")
-    return Reply(reply.status, (*reply.headers, ("Allow", "GET, HEAD" if method == "GET" else method)), reply.body)
+    allowed = "GET, HEAD" if method == b"GET" else method.decode()
+    return Reply(reply.status, (*reply.headers, ("Allow", allowed)), reply.body)
 
 
 NOT_FOUND = text(404, "not found")

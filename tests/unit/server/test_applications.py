@@ -6,7 +6,7 @@ from webhook.server import applications, routes
 from webhook.server.applications import Route
 from webhook.server.routes import Reply, Request
 
-ROUTES = {"/": Route("GET", lambda _: routes.text(200, "root")), "/a": Route("POST", lambda _: routes.text(200, "a"))}
+ROUTES = {"/": Route(b"GET", lambda _: routes.text(200, "root")), "/a": Route(b"POST", lambda _: routes.text(200, "a"))}
 
 
 @pytest.mark.parametrize(
