@@ -96,8 +96,8 @@ def faults(
             yield f"{where}: was not looked for"
         for found in looked_for.get((name, version), ()):
             if not any(one.advisory in _names(found) and today <= one.until for one in known):
-                mended = f"mended in {', '.join(found['fix_versions'])}" if found["fix_versions"] else "not mended yet"
-                yield f"{where}: {', '.join(_names(found))}, {mended}: {found['description'][:200]}"
+                fix = f"fixed in {', '.join(found['fix_versions'])}" if found["fix_versions"] else "not fixed yet"
+                yield f"{where}: {', '.join(_names(found))}, {fix}: {found['description'][:200]}"
 
 
 def remarks(answers: list[dict[str, Any]], known: list[Accepted], today: date) -> Iterator[str]:

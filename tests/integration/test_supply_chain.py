@@ -125,7 +125,7 @@ def test_audit_known_vulnerability_fails(tmp_path: Path) -> None:
     done = _audit(tmp_path, f"[one] = [one for one in answers if one['name'] == 'flask']\none['vulns'] = [{_KNOWN}]")
     assert done.returncode == 1
     version = _locked("requirements.lock")["flask"]
-    line = f"flask {version} (requirements.lock, requirements-dev.lock): GHSA-1, CVE-1, mended in 99.0"
+    line = f"flask {version} (requirements.lock, requirements-dev.lock): GHSA-1, CVE-1, fixed in 99.0"
     assert f"\n{line}: Something is wrong.\nFound: 1\n" in done.stdout
 
 
