@@ -17,7 +17,7 @@ from typing import NamedTuple
 FILES = (
     *("webhook/**/*.py", "webhook/**/*.yaml", "webhook/**/*.html", "*.md", "docs/**/*.md", "tests/**/*.md"),
     *("manifests/**/*.md", "manifests/**/*.yaml", "manifests/**/*.json", "certs/**/*.md", "certs/**/*.yaml"),
-    *("overlays/**/*.yaml", ".github/**/*.md", ".github/**/*.yml", "Makefile", "Dockerfile", "mkdocs.yml"),
+    *(".github/**/*.md", ".github/**/*.yml", "Makefile", "Dockerfile", "mkdocs.yml"),
 )
 
 #: What to avoid, as a regular expression without case, and what to write instead.

@@ -27,7 +27,7 @@ from webhook.pki import ca
 from .cluster import Cluster, Manifest, Ran, eventually
 from .pods import IMAGE, REWRITTEN, SERVER, images, pod
 
-MANIFEST = Path(__file__).parents[2] / "manifests" / "60-webhook.yaml"
+MANIFEST = Path(__file__).parents[2] / "manifests" / "base" / "60-webhook.yaml"
 
 #: On a namespace: which installation's it is.
 RUN_LABEL = "registry-webhook-e2e"

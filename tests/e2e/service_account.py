@@ -13,7 +13,7 @@ from .cluster import Cluster, Manifest, eventually, find_kubectl
 from .pods import PULL_SECRET
 
 _CHECKOUT = Path(__file__).parents[2]
-_FOLDER = _CHECKOUT / "manifests"
+_FOLDER = _CHECKOUT / "manifests" / "base"
 DEPLOYMENT = _FOLDER / "50-deployment.yaml"
 
 #: As which the sidecar makes Events.

@@ -69,7 +69,7 @@ _INSTALLATIONS: dict[str, _Transformed] = {
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy the checkout's folders."""
     copy = tmp_path_factory.mktemp("checkout")
-    for name in ("manifests", "certs", "overlays"):
+    for name in ("manifests", "certs"):
         shutil.copytree(CHECKOUT / name, copy / name)
     for variant in (combined("self-managed"), _ALL):
         for path, text in variant.files(copy).items():

@@ -41,7 +41,7 @@ _Folder = Callable[[Variant], Path]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> _Folder:
     """Copy the checkout's folders, with what a user adds, and give what finds a variant there."""
     copy = tmp_path_factory.mktemp("checkout")
-    for name in ("manifests", "certs", "overlays"):
+    for name in ("manifests", "certs"):
         shutil.copytree(CHECKOUT / name, copy / name)
     for variant in (*VARIANTS, combined("self-managed", *COMBINED, "fail-closed")):
         for path, text in variant.files(copy).items():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.support.server_process import Server
 
-#: MiB: the container's limit in manifests/50-deployment.yaml.
+#: MiB: the container's limit in manifests/base/50-deployment.yaml.
 LIMIT = 384
 
 _TICK = os.sysconf("SC_CLK_TCK")

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from webhook.admission import review
 from webhook.constants import ORIGINALS_ANNOTATION
 
-#: Seconds from when a request is due until its answer must be there: `timeoutSeconds` in manifests/60-webhook.yaml.
+#: Seconds from when a request is due until its answer must be there: timeoutSeconds in manifests/base/60-webhook.yaml.
 PATIENCE = 5.0
 #: What client-go sets as `MaxIdleConnsPerHost` and `IdleConnTimeout`.
 _KEPT, _KEPT_FOR = 25, 90.0

@@ -80,7 +80,7 @@ class Installation:
             "secretGenerator": [{"name": f"{PROGRAM}-credential", "literals": literals, **generated}],
             "replicas": [{"name": PROGRAM, "count": variant.replicas}],
         }
-        configuration = yaml.safe_load((_CHECKOUT / "manifests" / "config.yaml").read_text())
+        configuration = yaml.safe_load((_CHECKOUT / "manifests" / "base" / "config.yaml").read_text())
         configuration["opencti"]["daemon"]["registry"]["server"] = SERVER
         (self.folder / "config.yaml").write_text(json.dumps(configuration | {"webhook": variant.settings}))
         written["configMapGenerator"] = [

@@ -30,7 +30,7 @@ CONTRIBUTORS = [
 _FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
-_PATH = re.compile(r"(?<![\w./-])(?:webhook|tests|manifests|certs|overlays|docs|\.ci|\.github)/[\w./-]*\w/?")
+_PATH = re.compile(r"(?<![\w./-])(?:webhook|tests|manifests|certs|docs|\.ci|\.github)/[\w./-]*\w/?")
 _TARGET = re.compile(r"\bmake ([a-z][a-z0-9-]*)")
 _PACKAGE = re.compile(r"^\| `([a-z_]+)`", re.MULTILINE)
 

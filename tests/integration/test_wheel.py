@@ -113,6 +113,6 @@ def test_repository_top_level_expected_entries() -> None:
     top = {path.partition("/")[0] for path in tracked.stdout.split("\0") if path}
     expected = {"pyproject.toml", "webhook", "manifests", "certs", "tests", "Dockerfile", "README.md", "Makefile"}
     expected |= {"LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "RELEASING.md", "SECURITY.md", "mkdocs.yml"}
-    expected |= {"overlays", "docs"}
+    expected |= {"docs"}
     expected |= {lock.name for lock in LOCKS}
     assert {name for name in top if not name.startswith(".")} <= expected

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .manifest_variants import BASE, CERTIFICATES, CHECKOUT, COMPONENTS, OVERLAYS
+from .manifest_variants import BASE, CERTIFICATES, CHECKOUT, COMPONENTS, MANIFESTS, OVERLAYS
 from .markdown import table
 
 _HEAD = """\
@@ -34,9 +34,9 @@ components:
 def page() -> str:
     """Return the page."""
     certificates = [CHECKOUT / "certs" / name for name in CERTIFICATES]
-    overlays = [CHECKOUT / "overlays" / name for name in OVERLAYS]
-    components = [BASE / "components" / name for name in COMPONENTS]
-    others = [BASE, BASE / "monitoring"]
+    overlays = [MANIFESTS / "overlays" / name for name in OVERLAYS]
+    components = [MANIFESTS / "components" / name for name in COMPONENTS]
+    others = [BASE, MANIFESTS / "monitoring"]
     return (
         _HEAD
         + "\n## Folders to apply\nApply one of them. Each is a whole installation, and replaces the one before.\n\n"

@@ -279,7 +279,7 @@ def rewrite(page: Path, outputs: Mapping[Command, str]) -> None:
 
 def folder_of_reader(folder: Path) -> None:
     """Copy into a folder what a reader has who is in a clone of the repository."""
-    for name in ("manifests", "certs", "overlays", "webhook/examples"):
+    for name in ("manifests", "certs", "webhook/examples"):
         shutil.copytree(CHECKOUT / name, folder / name)
 
 

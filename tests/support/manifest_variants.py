@@ -9,10 +9,11 @@ import yaml
 from .kustomize import Files, Manifest, compose
 
 CHECKOUT = Path(__file__).parents[2]
-BASE = CHECKOUT / "manifests"
-COMPONENTS = sorted(path.parent.name for path in BASE.glob("components/*/kustomization.yaml"))
+MANIFESTS = CHECKOUT / "manifests"
+BASE = MANIFESTS / "base"
+COMPONENTS = sorted(path.parent.name for path in MANIFESTS.glob("components/*/kustomization.yaml"))
 CERTIFICATES = sorted(path.parent.name for path in CHECKOUT.glob("certs/*/kustomization.yaml"))
-OVERLAYS = sorted(path.parent.name for path in CHECKOUT.glob("overlays/*/kustomization.yaml"))
+OVERLAYS = sorted(path.parent.name for path in MANIFESTS.glob("overlays/*/kustomization.yaml"))
 
 #: Components that cannot be combined, each with the one that it replaces.
 ALTERNATIVES = {"port-10250": "host-network", "docker-config": "credential"}
@@ -35,7 +36,7 @@ class Variant(NamedTuple):
 
     def files(self, checkout: Path) -> Files:
         """Return the files that a user creates."""
-        made = {BASE.relative_to(CHECKOUT) / "components" / "credential" / "credential.env": _credential()}
+        made = {MANIFESTS.relative_to(CHECKOUT) / "components" / "credential" / "credential.env": _credential()}
         if self.text:
             made[Path(self.folder) / "kustomization.yaml"] = self.text
         return {checkout / path: text for path, text in made.items()}
@@ -59,9 +60,9 @@ def combined(certificate: str, *components: str) -> Variant:
 
 
 FOLDERS = [
-    Variant("manifests"),
+    Variant("manifests/base"),
     *(Variant(f"certs/{name}") for name in CERTIFICATES),
-    *(Variant(f"overlays/{name}") for name in OVERLAYS),
+    *(Variant(f"manifests/overlays/{name}") for name in OVERLAYS),
 ]
 EVERYTHING = [combined(certificate, *chosen) for certificate in CERTIFICATES for chosen in (COMBINED, ALTERNATIVE)]
 VARIANTS = [*FOLDERS, *(combined("self-managed", component) for component in COMPONENTS), *EVERYTHING]

@@ -16,10 +16,10 @@ from webhook.server.counters import ReviewCounters
 from webhook.server.metrics import CloseReason, Metrics
 from webhook.server.reloader import ServerState
 
-from .manifest_variants import BASE
+from .manifest_variants import MANIFESTS
 from .prometheus_text import families
 
-MONITORING = BASE / "monitoring"
+MONITORING = MANIFESTS / "monitoring"
 #: The API server's metrics for webhooks: https://kubernetes.io/docs/reference/instrumentation/metrics/.
 APISERVER: dict[str, set[str]] = {
     "apiserver_admission_webhook_admission_duration_seconds_bucket": {"name", "operation", "rejected", "type", "le"},

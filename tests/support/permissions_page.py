@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from .manifest_variants import BASE, CHECKOUT
+from .manifest_variants import BASE, CHECKOUT, MANIFESTS
 from .markdown import table
 
 _HEAD = """\
@@ -45,7 +45,7 @@ _RBAC = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 #: Files with roles and policies.
 _FILES = sorted([*BASE.glob("[0-9]*.yaml"), *CHECKOUT.glob("certs/*/[0-9]*.yaml")])
 #: Files of components, which may have roles.
-_COMPONENTS = sorted(BASE.glob("components/*/*.yaml"))
+_COMPONENTS = sorted(MANIFESTS.glob("components/*/*.yaml"))
 
 
 class _Object(NamedTuple):

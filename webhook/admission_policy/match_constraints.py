@@ -1,6 +1,6 @@
 """The requests that a policy applies to: those that the webhook is called for and handles.
 
-`manifests/60-webhook.yaml` has the same rules and conditions.
+`manifests/base/60-webhook.yaml` has the same rules and conditions.
 """
 
 from typing import Any
@@ -85,7 +85,7 @@ def _image_changes() -> str:
     return "\n|| ".join(["request.operation != 'UPDATE'", EPHEMERAL, too_many, *differ])
 
 
-#: The matchConditions of the webhook in manifests/60-webhook.yaml, which every policy has too.
+#: The matchConditions of the webhook in manifests/base/60-webhook.yaml, which every policy has too.
 SHIPPED_CONDITIONS = (
     Condition("an-image-differs", "most UPDATEs of a Pod do not change its images", _image_changes()),
     Condition(

@@ -29,7 +29,7 @@ def configured(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("which", ["mutate", "guard"])
 def test_policy_components_match_shipped_configuration(call: Run, which: str) -> None:
-    made = call("policy", which, "--config", str(_MANIFESTS / "config.yaml"))
+    made = call("policy", which, "--config", str(_MANIFESTS / "base" / "config.yaml"))
     assert made.returncode == 0
     assert made.stdout == (_MANIFESTS / "components" / f"policy-{which}" / "policy.yaml").read_text()
 

@@ -29,9 +29,9 @@ def replaced(name: str, old: str, new: str) -> Files:
     return {path: text.replace(old, new)}
 
 
-DEPLOYMENT = "manifests/50-deployment.yaml"
-WEBHOOK = "manifests/60-webhook.yaml"
-KUSTOMIZATION = "manifests/kustomization.yaml"
+DEPLOYMENT = "manifests/base/50-deployment.yaml"
+WEBHOOK = "manifests/base/60-webhook.yaml"
+KUSTOMIZATION = "manifests/base/kustomization.yaml"
 
 
 @pytest.mark.parametrize(
@@ -39,15 +39,15 @@ KUSTOMIZATION = "manifests/kustomization.yaml"
     [
         ("autoscaling", DEPLOYMENT, "replicas: 2", "replicas: 3"),
         ("cluster-wide", WEBHOOK, "operator: In\n", "operator: Exists\n"),
-        ("cluster-wide", "manifests/20-guard.yaml", "- name: asked", "- name: other"),
-        ("cluster-wide", "manifests/20-guard.yaml", "registry-webhook-secrets", "registry-webhook-other"),
+        ("cluster-wide", "manifests/base/20-guard.yaml", "- name: asked", "- name: other"),
+        ("cluster-wide", "manifests/base/20-guard.yaml", "registry-webhook-secrets", "registry-webhook-other"),
         ("fail-closed", WEBHOOK, "failurePolicy: Ignore", "failurePolicy: Fail"),
         ("fail-closed", DEPLOYMENT, "- name: webhook\n", "- name: server\n"),
         ("fail-closed", DEPLOYMENT, "          env:\n", "          variables:\n"),
         ("pods-cannot-opt-out", WEBHOOK, "objectSelector:", "otherSelector:"),
         ("host-network", DEPLOYMENT, "containerPort: 8443", "containerPort: 9443"),
         ("host-network", DEPLOYMENT, "- name: refresher\n", "- name: sidecar\n"),
-        ("host-network", "manifests/00-namespace.yaml", "enforce: restricted", "enforce: baseline"),
+        ("host-network", "manifests/base/00-namespace.yaml", "enforce: restricted", "enforce: baseline"),
         ("credential", DEPLOYMENT, "- name: tls\n          secret:", "- name: pair\n          secret:"),
     ],
 )
@@ -86,7 +86,7 @@ def test_compose_component_alone_refused() -> None:
 
 
 def test_compose_folder_inside_base_refused() -> None:
-    inside = Variant("manifests/mine", combined("self-managed").text.replace("../certs", "../../certs"))
+    inside = Variant("manifests/base/mine", combined("self-managed").text.replace("../certs", "../../../certs"))
     with pytest.raises(Refused, match="of which it is made"):
         composed_with(inside, {})
 
@@ -196,7 +196,7 @@ def test_schema_unknown_field_or_type_invalid(kind: str, path: tuple[str | int, 
 
 def test_kustomization_names_every_file() -> None:
     """A patch that nobody names would be forgotten."""
-    for name in ("manifests", "certs", "overlays"):
+    for name in ("manifests", "certs"):
         for path in (CHECKOUT / name).rglob("kustomization.yaml"):
             text = path.read_text()
             others = {one.name for one in path.parent.glob("*.yaml")} - {"kustomization.yaml"}

@@ -351,7 +351,7 @@ def test_component_changes_manifests(component: str) -> None:
 
 def test_configuration_is_shipped_file(objects: Objects) -> None:
     """A component that had one of its own would take the place of theirs: generators come before components."""
-    assert objects.configuration == (Path(__file__).parents[3] / "manifests" / "config.yaml").read_text()
+    assert objects.configuration == (Path(__file__).parents[3] / "manifests" / "base" / "config.yaml").read_text()
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -362,7 +362,7 @@ def test_readme_lists_component(component: str) -> None:
 
 @pytest.mark.parametrize("overlay", ["cluster-wide", "fail-closed"])
 def test_overlay_equals_component_on_self_managed(overlay: str) -> None:
-    assert Objects(Variant(f"overlays/{overlay}")).manifests == alone(overlay).manifests
+    assert Objects(Variant(f"manifests/overlays/{overlay}")).manifests == alone(overlay).manifests
 
 
 @pytest.mark.parametrize("components", [COMBINED, ALTERNATIVE], ids=["all", "alternatives"])

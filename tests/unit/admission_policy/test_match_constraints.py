@@ -29,7 +29,7 @@ def conditions(made: Generated) -> dict[str, str]:
 
 @pytest.fixture
 def webhook() -> Any:
-    (webhook,) = yaml.safe_load((_MANIFESTS / "60-webhook.yaml").read_text())["webhooks"]
+    (webhook,) = yaml.safe_load((_MANIFESTS / "base" / "60-webhook.yaml").read_text())["webhooks"]
     return webhook
 
 

@@ -15,7 +15,7 @@ from webhook.kube.objects import Namespace, Requirement, Selector, WebhookConfig
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
-MANIFEST = Path(__file__).parents[3] / "manifests" / "60-webhook.yaml"
+MANIFEST = Path(__file__).parents[3] / "manifests" / "base" / "60-webhook.yaml"
 ENABLED = "registry-webhook/enabled"
 NAME = "kubernetes.io/metadata.name"
 

@@ -13,7 +13,7 @@ from webhook.kube.partial import known
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 
-#: The policies of manifests/20-guard.yaml. Their bindings have the same names.
+#: The policies of manifests/base/20-guard.yaml. Their bindings have the same names.
 GUARDS = tuple(f"{PROGRAM}-{what}" for what in ("secrets", "configurations", "owners", "leases", "events"))
 _PERMISSIONS, _GUARDS = "permissions", "guard policies"
 _READ = ("get", "list", "watch")

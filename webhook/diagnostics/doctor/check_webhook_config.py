@@ -165,7 +165,7 @@ def _mode(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
     selected = "all" if _selects(webhook, "any", None) else "labelled"
     if selected != settings.mode:
         why = f"the webhook is called for {selected} namespaces, and webhook.namespaces.mode is {settings.mode}"
-        hint = "apply the overlay for that mode (overlays/cluster-wide for all), or change the configuration"
+        hint = "apply the overlay for that mode (manifests/overlays/cluster-wide for all), or change the configuration"
         yield wording.error(Code.SELECT_MODE, _SELECTION, why, hint)
 
 

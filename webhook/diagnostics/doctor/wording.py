@@ -31,5 +31,5 @@ def _kustomization(snapshot: InstallationSnapshot) -> str:
     settings = snapshot.configuration
     everywhere = isinstance(settings, EffectiveConfig) and settings.mode == "all"
     if snapshot.fails_closed:
-        return "overlays/cluster-wide-fail-closed" if everywhere else "overlays/fail-closed"
-    return "overlays/cluster-wide" if everywhere else "certs/self-managed"
+        return "manifests/overlays/cluster-wide-fail-closed" if everywhere else "manifests/overlays/fail-closed"
+    return "manifests/overlays/cluster-wide" if everywhere else "certs/self-managed"

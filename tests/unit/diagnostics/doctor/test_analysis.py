@@ -197,7 +197,7 @@ FAILING: dict[str, Case] = {
     "the mode differs": Case(
         {"configuration": settings(namespaces={"mode": "all"})},
         Code.SELECT_MODE,
-        "overlays/cluster-wide",
+        "manifests/overlays/cluster-wide",
     ),
     "Pods can opt out although the configuration ignores it": Case(
         {"configuration": settings(pod_opt_out="ignore")},
@@ -506,7 +506,7 @@ WARNING: dict[str, Case] = {
             "pull_secrets": tuple(pull_secret(name) for name in (*_UNLABELLED, *SERVED)),
         },
         Code.SECRET_LEAVING,
-        "overlays/cluster-wide",
+        "manifests/overlays/cluster-wide",
     ),
     "no namespace is selected": Case(
         {"namespaces": (namespace("other"),), "dry_run": None},
@@ -591,8 +591,8 @@ def test_report_ignored_code_left_out_and_counted() -> None:
         ({}, "certs/self-managed"),
         ({"deployment": deployment(variant="certs/by-hand")}, "certs/by-hand"),
         ({"webhook_configuration": calling(None, "certs/cert-manager", rules=[])}, "certs/cert-manager"),
-        ({"webhook_configuration": calling(rules=[], failurePolicy="Fail")}, "overlays/fail-closed"),
-        ({"configuration": settings(namespaces={"mode": "all"})}, "overlays/cluster-wide"),
+        ({"webhook_configuration": calling(rules=[], failurePolicy="Fail")}, "manifests/overlays/fail-closed"),
+        ({"configuration": settings(namespaces={"mode": "all"})}, "manifests/overlays/cluster-wide"),
         ({"names": InstallationNames(namespace="platform")}, None),
     ],
 )
