@@ -10,7 +10,7 @@ DEVELOPMENT = @.ci/venv requirements-dev.lock
 BENCH = @.ci/venv requirements.lock .venv-bench
 SUPPLY = @.ci/venv requirements-supply.lock .venv-supply
 
-.PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image golden docs-output reference docs audit sbom lock clean
+.PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image golden docs-output reference chart docs audit sbom lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^## /{printf "\n%s:\n", substr($$0, 4)} /^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -89,6 +89,10 @@ docs-output: ## write what offline commands print into README.md and docs/
 reference: ## write the generated pages of docs/reference
 	$(DEVELOPMENT)
 	@$(PYTHON_HERE) -m tests.support.reference_pages
+
+chart: ## write the parts of the Helm chart that are made from other files
+	$(DEVELOPMENT)
+	@$(PYTHON_HERE) -m tests.support.chart_files
 
 docs: ## build the documentation site into site/; broken links fail
 	@.ci/venv requirements-docs.lock .venv-docs
