@@ -199,13 +199,27 @@ def test_termination_grace_period_exceeds_drain() -> None:
 
 
 def test_scheduling_single_node_allowed() -> None:
-    constraints = OBJECTS.pod["topologySpreadConstraints"]
-    assert {one["topologyKey"] for one in constraints} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
-    assert {one["whenUnsatisfiable"] for one in constraints} == {"ScheduleAnyway"}
-    (term,) = OBJECTS.pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
-    for one in (*constraints, term["podAffinityTerm"]):
+    """New Pods of an update are spread without regard to old ones, over nodes and over zones."""
+    (constraint,) = OBJECTS.pod["topologySpreadConstraints"]
+    assert constraint["whenUnsatisfiable"] == "ScheduleAnyway"
+    (preferred,) = OBJECTS.pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    term = preferred["podAffinityTerm"]
+    assert [one["topologyKey"] for one in (constraint, term)] == [
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+    ]
+    for one in (constraint, term):
         assert one["labelSelector"] == OBJECTS.deployment["spec"]["selector"]
+        assert one["matchLabelKeys"] == ["pod-template-hash"]
     assert set(OBJECTS.pod["affinity"]) == {"podAntiAffinity", "nodeAffinity"}
+
+
+def test_lost_node_replica_replaced_after_half_a_minute() -> None:
+    """Kubernetes adds both tolerations with 300 seconds if they are missing."""
+    assert {one["key"]: (one["effect"], one["tolerationSeconds"]) for one in OBJECTS.pod["tolerations"]} == {
+        "node.kubernetes.io/not-ready": ("NoExecute", 30),
+        "node.kubernetes.io/unreachable": ("NoExecute", 30),
+    }
 
 
 def test_deployment_architectures_match_release() -> None:
