@@ -1,10 +1,13 @@
 """The installation as it ships, on the cluster that KUBECONFIG names; its state goes from one test to the next.
 
-What is said of the cluster by variables is in tests/e2e/conftest.py, and here one more:
+What is said of the cluster by variables is in tests/e2e/conftest.py, and here some more:
 
-E2E_IMAGE   the image that the cluster's nodes have, such as registry-webhook:0.1.0
+E2E_IMAGE         the image that the cluster's nodes have, such as registry-webhook:0.1.0
+E2E_NODE2_PIDS    the files with the process numbers of the kubelet and the container runtime of the node `node2`, whose
+                  containers run on this machine: they are killed
+E2E_NODE2_START   the command that starts them again
 
-Without it, or without the registry of those variables, all of these tests are skipped.
+Without the first, or without the registry of those variables, all of these tests are skipped.
 
 There is one installation, since its namespace is one: it is made from nothing, put under load with every change that an
 installation goes through, and removed in one order after the other. Every test can be run alone: what comes before it
@@ -50,6 +53,7 @@ _ORDER = (
     "fail_closed",
     "under_load",
     "all_gone",
+    "nodes",
     "removal",
     "cluster_wide",
 )
