@@ -101,12 +101,14 @@ def _kubeconfig(cluster: Cluster) -> Manifest:
 
 
 def _in_force(kubeconfig: Path) -> bool:
-    """Ask for what the rights allow and the guard refuses, and change nothing: in our own namespace nothing is made."""
+    """Ask for what the rights allow and the guard refuses, and change nothing."""
     account = acting(kubeconfig)
-    dry = ("--dry-run=server", "--namespace", DEFAULT_NAMESPACE, "--filename=-")
+    dry = ("--dry-run=server", "--filename=-", "--namespace")
     forged = event(DEFAULT_NAMESPACE, reportingController="kubelet")
     answers = [
-        account.run("apply", "--server-side", *dry, stdin=pull_secret()),
-        account.run("create", *dry, stdin=forged),
+        # In our own namespace nothing is made, and in one that is not selected neither.
+        account.run("apply", "--server-side", *dry, DEFAULT_NAMESPACE, stdin=pull_secret()),
+        account.run("apply", "--server-side", *dry, "default", stdin=pull_secret()),
+        account.run("create", *dry, DEFAULT_NAMESPACE, stdin=forged),
     ]
     return all("ValidatingAdmissionPolicy" in answer.stderr for answer in answers)

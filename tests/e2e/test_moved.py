@@ -46,6 +46,7 @@ _REPLACEMENTS = [
         ("Deployment", "ClusterRole", "metadata.labels.of"),
     )
 ]
+_UNSELECTED = "can create Secrets only in selected namespaces"
 _ALL = combined("self-managed", *COMBINED)
 
 _Transformed = tuple[Variant, dict[str, Any]]
@@ -145,21 +146,26 @@ def test_guard_installation_transformed_holds(
     cluster: Cluster, render: Callable[[str], list[Manifest]], tmp_path: Path, name: str
 ) -> None:
     manifests = render(name)
-    served = cluster.make_namespace({ENABLED_LABEL: "true"})
+    served, other = (cluster.make_namespace({ENABLED_LABEL: label}) for label in ("true", "false"))
     with _granted(cluster, manifests, tmp_path) as account:
-        _assert_bounded(account, served, _own(manifests))
+        _assert_bounded(account, served, other, _own(manifests))
 
 
 def test_guard_installations_side_by_side_holds_for_both(
     cluster: Cluster, render: Callable[[str], list[Manifest]], tmp_path: Path
 ) -> None:
-    first, second = (render(name) for name in ("suffix", "replacements"))
-    served = cluster.make_namespace({ENABLED_LABEL: "true"})
+    """One is opted in by label, the other selects all namespaces, and neither restricts the other to its own."""
+    first, second = (render(name) for name in ("suffix", "moved-manifests-overlays-cluster-wide"))
+    served, other, unlabelled = (
+        cluster.make_namespace(one) for one in ({ENABLED_LABEL: "true"}, {ENABLED_LABEL: "false"}, {})
+    )
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
     with _granted(cluster, first, tmp_path / "first") as one, _granted(cluster, second, tmp_path / "second") as two:
-        _assert_bounded(one, served, _own(first))
-        _assert_bounded(two, served, _own(second))
+        _assert_bounded(one, served, other, _own(first))
+        _assert_bounded(two, served, other, _own(second))
+        assert _UNSELECTED in _tried(one, unlabelled, pull_secret())
+        assert not _tried(two, unlabelled, pull_secret())
         # Neither is let into the other's certificate.
         stolen = certificate(namespace=_own(second))
         assert "cannot patch resource" in _tried(one, _own(second), stolen)
@@ -178,8 +184,8 @@ def _tried(account: Cluster, namespace: str, manifest: Manifest) -> str:
     return account.run(*arguments, stdin=manifest).stderr
 
 
-def _assert_bounded(account: Cluster, served: str, own: str) -> None:
-    """Try what the guard is there for, and what the account is there for."""
+def _assert_bounded(account: Cluster, served: str, other: str, own: str) -> None:
+    """Try what the guard is there for, and what the account is there for. The `other` namespace is never selected."""
     token = pull_secret(annotations={"kubernetes.io/service-account.name": "generic-garbage-collector"})
     token |= {"type": "kubernetes.io/service-account-token", "data": {}}
 
@@ -191,6 +197,7 @@ def _assert_bounded(account: Cluster, served: str, own: str) -> None:
         )
 
     eventually("the guard and the rights are in force", refused)
+    eventually("so is the check of the namespace", lambda: _UNSELECTED in _tried(account, other, pull_secret()))
     assert "can write Secrets only with the type" in _tried(account, "kube-system", token)
     assert "can write Secrets only with the type" in _tried(account, served, token)
     for namespace in ("kube-system", own):
@@ -218,3 +225,7 @@ def test_reference_installation_transformed_follows(render: Callable[[str], list
         policies = [one["metadata"]["name"] for one in manifests if one["kind"] == kind]
         bindings = [one["spec"]["policyName"] for one in manifests if one["kind"] == f"{kind}Binding"]
         assert sorted(policies) == sorted(bindings)
+    guarded = [
+        one["spec"].get("paramRef", {}) for one in manifests if one["kind"] == "ValidatingAdmissionPolicyBinding"
+    ]
+    assert [one["name"] for one in guarded if "name" in one] == [namespace]

@@ -25,6 +25,7 @@ _NEVER_SERVED = sorted(SYSTEM_NAMESPACES | {DEFAULT_NAMESPACE})
 _TYPE = "can write Secrets only with the type kubernetes.io/dockerconfigjson"
 _EVERYWHERE_ELSE = "cannot create or change Secrets in kube-system, kube-public, kube-node-lease and its own"
 _LABEL = "can create Secrets only in selected namespaces"
+_NAMESPACES = "registry-webhook-namespaces"
 _FINALIZER = "registry-webhook-e2e/kept"
 _OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "kube-root-ca.crt", "uid": "no-such"}
 _CERTIFICATE = f"secret/{CERTIFICATE}"
@@ -320,13 +321,13 @@ def test_secret_unselected_namespace_create_denied(
     cluster: Cluster, refresher: Cluster, labels: dict[str, str]
 ) -> None:
     namespace = cluster.make_namespace(labels)
-    _guarded(_applied(refresher, namespace, pull_secret()), _LABEL)
+    _guarded(_applied(refresher, namespace, pull_secret()), _LABEL, _NAMESPACES)
 
 
 def test_secret_label_removed_update_and_delete_allowed(refresher: Cluster, left: str) -> None:
     _done(_applied(refresher, left, pull_secret(labels={"changed": "yes"})))
     refresher.kubectl("delete", _SECRET, "--namespace", left)
-    _guarded(_applied(refresher, left, pull_secret()), _LABEL)
+    _guarded(_applied(refresher, left, pull_secret()), _LABEL, _NAMESPACES)
 
 
 def test_secret_label_added_create_allowed_soon(cluster: Cluster, refresher: Cluster) -> None:

@@ -21,7 +21,7 @@ from webhook.constants import (
     SYSTEM_NAMESPACES,
     InstallationNames,
 )
-from webhook.diagnostics.doctor.check_rbac import EXCESSIVE, GUARDS, required_permissions
+from webhook.diagnostics.doctor.check_rbac import EXCESSIVE, GUARDS, NAMESPACES_GUARD, required_permissions
 from webhook.diagnostics.doctor.snapshot import (
     Binding,
     DryRun,
@@ -203,6 +203,12 @@ def tryout(came: Any = None) -> DryRun:
     )
 
 
+def guard_bindings(namespace: str = DEFAULT_NAMESPACE) -> tuple[Binding, ...]:
+    return tuple(
+        Binding(name, denies=True, parameter=namespace if name == NAMESPACES_GUARD else None) for name in GUARDS
+    )
+
+
 def sound(**changed: Any) -> InstallationSnapshot:
     endpoints = [{"addresses": [f"10.0.0.{number}"], "conditions": {"ready": True}} for number in range(2)]
     labelled = [namespace(name, "true") for name in SERVED]
@@ -222,7 +228,7 @@ def sound(**changed: Any) -> InstallationSnapshot:
         namespaces=(*(namespace(name) for name in sorted(SYSTEM_NAMESPACES)), *labelled, namespace("other")),
         pull_secrets=tuple(pull_secret(name) for name in SERVED),
         guards=GUARDS,
-        bindings=tuple(Binding(name, denies=True) for name in GUARDS),
+        bindings=guard_bindings(),
         permissions=rights,
         dry_run=tryout(),
     )

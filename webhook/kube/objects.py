@@ -413,8 +413,13 @@ class Lease(Object, frozen=True, gc=False):
     spec: LeaseSpec = LeaseSpec()
 
 
+class ParamRef(_Object, frozen=True, gc=False):
+    name: str | None = None
+
+
 class PolicyBindingSpec(_Object, frozen=True, gc=False):
     policy_name: str = ""
+    param_ref: ParamRef = ParamRef()
     validation_actions: tuple[str, ...] = ()
 
 

@@ -104,14 +104,21 @@ def rights(rule: Manifest) -> tuple[str, str, list[str] | None, set[str]]:
     return group, resource, rule.get("resourceNames"), set(rule["verbs"])
 
 
+#: The Namespaces with which a policy is evaluated.
+PARAMETERS: dict[str, Manifest] = {
+    f"{PROGRAM}-owners": {"paramRef": {"selector": {}, "parameterNotFoundAction": "Deny"}},
+    f"{PROGRAM}-namespaces": {"paramRef": {"name": DEFAULT_NAMESPACE, "parameterNotFoundAction": "Allow"}},
+}
+
+
 @pytest.mark.parametrize("policy", POLICIES, ids=called)
 def test_guard_denies_with_message(policy: Manifest) -> None:
     bindings = OBJECTS.all_of("ValidatingAdmissionPolicyBinding")
     name = policy["metadata"]["name"]
-    every = {"paramRef": {"selector": {}, "parameterNotFoundAction": "Deny"}} if "paramKind" in policy["spec"] else {}
     assert [binding["spec"] for binding in bindings if binding["spec"]["policyName"] == name] == [
-        {"policyName": name, "validationActions": ["Deny"], **every}
+        {"policyName": name, "validationActions": ["Deny"], **PARAMETERS.get(name, {})}
     ]
+    assert ("paramKind" in policy["spec"]) == (name in PARAMETERS)
     assert policy["spec"]["failurePolicy"] == "Fail"
     for validation in policy["spec"]["validations"]:
         assert validation["message"].startswith("this ServiceAccount can")
@@ -139,7 +146,9 @@ def test_guard_constants_match_code() -> None:
     assert {name.strip(" '") for name in never.split(",")} == SYSTEM_NAMESPACES | {"variables.own"}
     assert f"== '{TYPE}'" in text
     assert f"== '{CERTIFICATE}'" in text
-    assert f"labels[?'{ENABLED_LABEL}']" in text
+    (condition,) = OBJECTS.named("ValidatingAdmissionPolicy", f"{PROGRAM}-namespaces")["spec"]["matchConditions"]
+    assert f"[{never.replace(', variables.own', '')}]" in condition["expression"]
+    assert f"labels[?'{ENABLED_LABEL}']" in expressions(f"{PROGRAM}-namespaces")
     told = Listener()
     reporter = EventRecorder(cast(Cluster, told), PULL_SECRET, "any", leading=lambda: True, clock=lambda: 0.0)
     reporter.report(EventReason.PULL_SECRET_REMOVED, "any", "team-a")

@@ -39,8 +39,8 @@ KUSTOMIZATION = "manifests/base/kustomization.yaml"
     [
         ("autoscaling", DEPLOYMENT, "replicas: 2", "replicas: 3"),
         ("cluster-wide", WEBHOOK, "operator: In\n", "operator: Exists\n"),
-        ("cluster-wide", "manifests/base/20-guard.yaml", "- name: asked", "- name: other"),
-        ("cluster-wide", "manifests/base/20-guard.yaml", "registry-webhook-secrets", "registry-webhook-other"),
+        ("cluster-wide", "manifests/base/20-guard.yaml", "- name: selected", "- name: other"),
+        ("cluster-wide", "manifests/base/20-guard.yaml", "registry-webhook-namespaces", "registry-webhook-other"),
         ("fail-closed", WEBHOOK, "failurePolicy: Ignore", "failurePolicy: Fail"),
         ("fail-closed", DEPLOYMENT, "- name: webhook\n", "- name: server\n"),
         ("fail-closed", DEPLOYMENT, "          env:\n", "          variables:\n"),

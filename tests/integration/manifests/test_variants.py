@@ -169,10 +169,10 @@ def test_webhook_and_configuration_select_same_namespaces(objects: Objects) -> N
 
 def test_guard_and_configuration_select_same_namespaces(objects: Objects) -> None:
     settings = configuration(objects, "refresher").webhook.namespaces
-    variables = objects.named("ValidatingAdmissionPolicy", f"{PROGRAM}-secrets")["spec"]["variables"]
-    (asked,) = (variable["expression"] for variable in variables if variable["name"] == "asked")
-    label, *denied = re.findall(r"'([^']+)'", asked.partition("orValue('')")[2])
-    assert (label, "!=" in asked) == (("false", True) if settings.mode == "all" else ("true", False))
+    variables = objects.named("ValidatingAdmissionPolicy", f"{PROGRAM}-namespaces")["spec"]["variables"]
+    (selected,) = (variable["expression"] for variable in variables if variable["name"] == "selected")
+    label, *denied = re.findall(r"'([^']+)'", selected.partition("orValue('')")[2])
+    assert (label, "!=" in selected) == (("false", True) if settings.mode == "all" else ("true", False))
     assert denied == list(settings.deny)
 
 

@@ -14,7 +14,11 @@ from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 
 #: The policies of manifests/base/20-guard.yaml. Their bindings have the same names.
-GUARDS = tuple(f"{PROGRAM}-{what}" for what in ("secrets", "configurations", "owners", "leases", "events"))
+GUARDS = tuple(
+    f"{PROGRAM}-{what}" for what in ("secrets", "namespaces", "configurations", "owners", "leases", "events")
+)
+#: The one of them that applies only to ServiceAccounts in the Namespace that its binding names.
+NAMESPACES_GUARD = GUARDS[1]
 _PERMISSIONS, _GUARDS = "permissions", "guard policies"
 _READ = ("get", "list", "watch")
 #: Some permissions that the ServiceAccount must not have.
@@ -111,8 +115,18 @@ def check_guard_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     if unbound:
         why = f"{_policies(unbound)} not bound with action Deny, so {effect}"
         yield wording.error(Code.GUARD_NOT_BOUND, _GUARDS, why, *wording.reinstall(snapshot))
-    if not missing and not unbound:
+    elif not missing and (other := _other_namespace(snapshot)):
+        why = f"{_policies([snapshot.names.renamed(NAMESPACES_GUARD)])} bound to the Namespace {other}, so {effect}"
+        yield wording.error(Code.GUARD_NOT_BOUND, _GUARDS, why, *wording.reinstall(snapshot))
+    elif not missing:
         yield wording.ok(Code.GUARD_OK, _GUARDS, f"{len(GUARDS)} policies limit the ServiceAccount")
+
+
+def _other_namespace(snapshot: InstallationSnapshot) -> str | None:
+    """Return the Namespace that a binding names instead of the installation's, so that the policy does not apply."""
+    policy = snapshot.names.renamed(NAMESPACES_GUARD)
+    found = {one.parameter for one in known(snapshot.bindings) if one.policy == policy and one.denies}
+    return None if snapshot.names.namespace in found else min(filter(None, found), default=None)
 
 
 def _policies(names: list[str]) -> str:

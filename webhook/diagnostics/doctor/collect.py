@@ -241,7 +241,7 @@ def _lease(reader: Reader, namespace: str) -> Lease | None:
 
 def _bindings(reader: Reader) -> tuple[Binding, ...]:
     specs = (one.spec for one in reader.list(_BINDINGS))
-    return tuple(Binding(spec.policy_name, "Deny" in spec.validation_actions) for spec in specs)
+    return tuple(Binding(one.policy_name, "Deny" in one.validation_actions, one.param_ref.name) for one in specs)
 
 
 def _permissions(

@@ -116,6 +116,8 @@ class Binding(NamedTuple):
 
     policy: str
     denies: bool
+    parameter: str | None = None
+    """The name of the object that is the policy's parameter."""
 
 
 class CredentialSecret(NamedTuple):

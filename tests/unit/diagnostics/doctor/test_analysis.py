@@ -22,6 +22,7 @@ from tests.support.installation_factory import (
     certificate_secret,
     deployment,
     expiring,
+    guard_bindings,
     namespace,
     pull_secret,
     read,
@@ -254,6 +255,10 @@ FAILING: dict[str, Case] = {
     ),
     "a guard policy is not bound": Case(
         {"bindings": (*(Binding(name, denies=True) for name in GUARDS[1:]), Binding(GUARDS[0], denies=False))},
+        Code.GUARD_NOT_BOUND,
+    ),
+    "a guard policy is bound to another Namespace": Case(
+        {"bindings": guard_bindings("elsewhere")},
         Code.GUARD_NOT_BOUND,
     ),
     "no replica holds the Lease": Case({"lease": Lease("", None)}, Code.LEASE_NONE),
