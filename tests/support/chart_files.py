@@ -9,6 +9,7 @@ CHART = _MANIFESTS / "helm/registry-webhook"
 
 #: Lines of the guard policies that depend on the release, and what the template has instead.
 _RELEASE = (
+    (r"^(    name: )registry-webhook$", r"\1{{ .Release.Namespace }}"),
     (
         r"^(\s+(?:policyName|name): )(registry-webhook-[a-z]+)$",
         r'\1{{ include "registry-webhook.object" (list . "\2") }}',
@@ -18,7 +19,7 @@ _RELEASE = (
         r'  {{- include "registry-webhook.marks" . | nindent 2 }}',
     ),
     (
-        r"^(    - name: asked)\n      expression: .*$",
+        r"^(    - name: selected)\n      expression: .*$",
         r'\1\n      {{- include "registry-webhook.selected" . | nindent 6 }}',
     ),
 )
