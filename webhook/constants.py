@@ -100,9 +100,13 @@ class InstallationNames(Struct, frozen=True):
     service_account: str = PROGRAM
 
     def renamed(self, name: str) -> str:
-        """Return the name of another object of the manifests, with the prefix and suffix that `configuration` has."""
+        """Return the name of another object of the manifests, with the prefix and suffix that `configuration` has.
+
+        The Helm chart follows the same rule, and may have any name: with `configuration` foo, registry-webhook-reader
+        is foo-reader.
+        """
         prefix, program, suffix = self.configuration.partition(PROGRAM)
-        return f"{prefix}{name}{suffix}" if program else name
+        return f"{prefix}{name}{suffix}" if program else f"{self.configuration}{name.removeprefix(PROGRAM)}"
 
     @property
     def hosts(self) -> tuple[str, str]:

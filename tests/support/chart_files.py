@@ -39,6 +39,8 @@ def guard() -> str:
 
 FILES: dict[str, Callable[[], str]] = {
     "templates/guard.yaml": guard,
+    "files/alerts.yaml": (_MANIFESTS / "monitoring/alerts.yaml").read_text,
+    "files/dashboard.json": (_MANIFESTS / "monitoring/dashboard.json").read_text,
 }
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def test_digest_independent_of_installation_names() -> None:
     [
         ("registry-webhook", "registry-webhook-secrets", "registry-webhook-secrets"),
         ("acme-registry-webhook-two", "registry-webhook-secrets", "acme-registry-webhook-secrets-two"),
-        ("calls", "registry-webhook-secrets", "registry-webhook-secrets"),
+        ("calls", "registry-webhook-secrets", "calls-secrets"),
     ],
 )
 def test_renamed_takes_prefix_and_suffix(configuration: str, name: str, renamed: str) -> None:
