@@ -42,6 +42,10 @@ REFRESHER = "registry-webhook-refresher"
 #: https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 
+#: On the pull secret a label, on a generated policy an annotation: the namespace of the installation that it belongs
+#: to. A namespace has at most one installation.
+INSTALLATION_LABEL = "registry-webhook/installation"
+
 #: On the pull secret: when its content last changed, when it expires (if known), and since when its namespace has not
 #: been selected. Nothing here is derived from the credential, because anyone allowed to read metadata could guess it.
 REFRESHED_ANNOTATION = "registry-webhook/refreshed-at"

@@ -8,7 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
-from webhook.constants import DESELECTED_ANNOTATION, ENABLED_LABEL, MANAGED_BY_LABEL, PROGRAM
+from webhook.constants import (
+    DEFAULT_NAMESPACE,
+    DESELECTED_ANNOTATION,
+    ENABLED_LABEL,
+    INSTALLATION_LABEL,
+    MANAGED_BY_LABEL,
+    PROGRAM,
+)
 
 from .audit import AuditLog
 from .cluster import Cluster, Manifest, eventually
@@ -25,6 +32,7 @@ _pulling = pytest.mark.usefixtures("registry")
 
 _Figure = Callable[[str, float], None]
 _ON = {ENABLED_LABEL: "true"}
+_LABELS = {MANAGED_BY_LABEL: PROGRAM, INSTALLATION_LABEL: DEFAULT_NAMESPACE}
 _FINALIZER = "registry-webhook-e2e/kept"
 _FOREIGN = "namespaces_foreign_secret"
 
@@ -95,7 +103,7 @@ def test_label_added_secret_created_at_once(cluster: Cluster, sidecar: Sidecar, 
     figure("label to pull secret, with kubectl's own time", took)
     secret = cluster.get(namespace, SECRET)
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
-    assert secret["metadata"]["labels"] == {MANAGED_BY_LABEL: PROGRAM}
+    assert secret["metadata"]["labels"] == _LABELS
     assert set(secret["metadata"]["annotations"]) == {f"{PROGRAM}/refreshed-at"}
 
 
@@ -142,7 +150,7 @@ def _repaired(cluster: Cluster, namespace: str, sidecar: Sidecar) -> float:
 
     def good() -> bool:
         secret = published(cluster, namespace)
-        if secret is None or secret["metadata"].get("labels") != {MANAGED_BY_LABEL: PROGRAM}:
+        if secret is None or secret["metadata"].get("labels") != _LABELS:
             return False
         assert set(secret["metadata"]["annotations"]) == {f"{PROGRAM}/refreshed-at"}
         return _content(secret) == {"registry.example.com": (sidecar.username, sidecar.password)}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from webhook.constants import ENABLED_LABEL, MANAGED_BY_LABEL, PROGRAM
+from webhook.constants import ENABLED_LABEL, INSTALLATION_LABEL, MANAGED_BY_LABEL, PROGRAM
 from webhook.pki.ca import KeyPair
 
 Object = dict[str, Any]
@@ -273,10 +273,17 @@ class ApiServer:
             self._drop("secrets", namespace, quiet=quiet)
 
     def put(
-        self, namespace: str, *, ours: bool, type_: str = "kubernetes.io/dockerconfigjson", **annotations: str
+        self,
+        namespace: str,
+        *,
+        ours: bool,
+        type_: str = "kubernetes.io/dockerconfigjson",
+        installation: str | None = None,
+        **annotations: str,
     ) -> None:
-        """Store a Secret with the name, created by another client or earlier by us."""
+        """Store a Secret with the name, created by another client or earlier by us, or by another installation."""
         labels = {MANAGED_BY_LABEL: PROGRAM} if ours else {}
+        labels |= {INSTALLATION_LABEL: installation} if installation else {}
         metadata = {"name": SECRET, "namespace": namespace, "uid": self._uid(), "labels": labels}
         metadata["annotations"] = annotations
         with self.changed:

@@ -5,7 +5,7 @@ from typing import Any
 
 from webhook.admission_policy import limits, match_constraints
 from webhook.admission_policy.model import Generated, Manifest, Variable
-from webhook.constants import CONFIGURATION_HASH_ANNOTATION, POLICY_OPTIONS_ANNOTATION, PROGRAM
+from webhook.constants import CONFIGURATION_HASH_ANNOTATION, INSTALLATION_LABEL, POLICY_OPTIONS_ANNOTATION, PROGRAM
 from webhook.settings import Configuration
 
 _API = "admissionregistration.k8s.io/v1"
@@ -50,6 +50,9 @@ def _object(settings: Configuration, kind: str, name: str) -> Manifest:
         "metadata": {
             "name": name,
             "labels": {"app.kubernetes.io/name": PROGRAM},
-            "annotations": {CONFIGURATION_HASH_ANNOTATION: settings.digest},
+            "annotations": {
+                CONFIGURATION_HASH_ANNOTATION: settings.digest,
+                INSTALLATION_LABEL: settings.installation.namespace,
+            },
         },
     }

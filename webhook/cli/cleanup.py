@@ -56,6 +56,8 @@ def command(
 ) -> int:
     """Delete the generated admission policies, and the managed pull secrets of all namespaces, whatever their name.
 
+    What belongs to another installation in the cluster is kept.
+
     Running containers are unaffected. Later pulls are unauthenticated. Only metadata is read. The command refuses to
     run while a refresher runs, which would restore the Secrets.
     """
@@ -67,12 +69,12 @@ def command(
         _delete_policies(uninstaller, dry_run=dry_run, needed=stop)
         if stop:
             _stop(uninstaller, dry_run=dry_run)
-        if dry_run:
-            return _report(_listed(uninstaller))
-        status = _delete_all(uninstaller)
+        status = _report(_listed(uninstaller)) if dry_run else _delete_all(uninstaller)
+        for other in sorted(uninstaller.others):
+            terminal.write(f"pull secrets of the installation in namespace {other}: kept")
     finally:
         uninstaller.close()
-    if stop:
+    if stop and not dry_run:
         terminal.write("To delete the other objects, name the folder that was applied:")
         terminal.write("kubectl delete --ignore-not-found -k certs/self-managed")
     return status

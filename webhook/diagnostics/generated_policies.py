@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from webhook.config.effective import EffectiveConfig
 from webhook.config.files import STANDARD_INPUT
 from webhook.constants import (
-    CONFIGURATION_HASH_ANNOTATION,
     DEFAULT_NAMESPACE,
     GUARD_POLICY,
     MUTATE_POLICY,
     POLICY_OPTIONS_ANNOTATION,
 )
 from webhook.diagnostics.remedy import Remedy, remedy
-from webhook.kube.objects import Object
+from webhook.kube.objects import Object, is_generated
 from webhook.output import invocation, kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
@@ -23,9 +22,9 @@ _COMMANDS = {MUTATE_POLICY: "mutate", GUARD_POLICY: "guard"}
 _OPTIONS = re.compile(r"(?:--only-private)?(?: ?--action (?:Deny|Warn|Audit))?")
 
 
-def generated(policies: Iterable[Object]) -> tuple[Object, ...]:
-    """Return the policies that were generated from a configuration: they have its hash."""
-    return tuple(one for one in policies if CONFIGURATION_HASH_ANNOTATION in one.metadata.annotations)
+def generated(policies: Iterable[Object], installation: str) -> tuple[Object, ...]:
+    """Return the policies that were generated for the installation in a namespace: they have a configuration's hash."""
+    return tuple(one for one in policies if is_generated(one, installation))
 
 
 def orphaned_guard(mark: Mark, name: str) -> Finding:

@@ -93,7 +93,7 @@ def find_rewriter(
     """Find the configured rewriter of Pods; if the API shows none, by a dry run."""
     webhook = attempt(reader.get, WEBHOOKS, names.configuration)
     policies = attempt(reader.list, MUTATING_POLICIES)
-    ours = [one.metadata for one in generated(known_or(policies, ()))]
+    ours = [one.metadata for one in generated(known_or(policies, ()), names.namespace)]
     there = [*ours, *([webhook.metadata] if isinstance(webhook, WebhookConfiguration) else [])]
     called = webhook_match.find_webhook(webhook)
     shown = Rewriter(

@@ -4,6 +4,7 @@ import contextlib
 import random
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -175,6 +176,7 @@ class Cluster:
         self.namespace = namespace
         """The namespace of the installation."""
         self._secret = secret
+        self._decode_secret = partial(codec.secret, namespace)
         self.namespaces = ListWatch(client, "namespaces", "/api/v1/namespaces", "", codec.namespace, metadata_only=True)
         named = f"metadata.name={secret}"
         own_name = f"webhook.pull_secret.name is {secret}, which the ClusterRole's resourceNames must include"
@@ -183,7 +185,7 @@ class Cluster:
             f"Secrets {secret}",
             "/api/v1/secrets",
             named,
-            codec.secret_metadata,
+            partial(codec.secret_metadata, namespace),
             metadata_only=True,
             hint="" if secret == PULL_SECRET else own_name,
         )
@@ -193,7 +195,7 @@ class Cluster:
         what = f"read Secret {namespace}/{self._secret}"
         request = Request(what, "GET", _secret_path(namespace, self._secret), limit=_SECRET_BYTES)
         try:
-            return decoded(what, codec.secret, self._client.call(request))
+            return decoded(what, self._decode_secret, self._client.call(request))
         except NotFound:
             return None
 
@@ -216,7 +218,7 @@ class Cluster:
         query = (("fieldManager", REFRESHER), ("force", str(force).lower()))
         request = Request(what, "PATCH", _secret_path(namespace, self._secret), query, manifest, APPLY)
         request = request._replace(limit=_SECRET_BYTES)
-        return decoded(what, codec.secret, self._client.call(request))
+        return decoded(what, self._decode_secret, self._client.call(request))
 
     def delete_secret(self, secret: Secret) -> None:
         """Delete a Secret unless it has changed since it was read, which is a `Conflict`."""

@@ -19,6 +19,7 @@ from webhook.constants import (
     DESELECTED_ANNOTATION,
     ENABLED_LABEL,
     EXPIRES_ANNOTATION,
+    INSTALLATION_LABEL,
     MANAGED_BY_LABEL,
     PROGRAM,
     REFRESHED_ANNOTATION,
@@ -56,6 +57,7 @@ class Versioned(Protocol):
 class _Labels(Struct):
     managed_by: str | None = msgspec.field(name=MANAGED_BY_LABEL, default=None)
     enabled: str | None = msgspec.field(name=ENABLED_LABEL, default=None)
+    installation: str | None = msgspec.field(name=INSTALLATION_LABEL, default=None)
 
 
 class _Annotations(Struct):
@@ -149,12 +151,16 @@ def _shortened(text: str) -> str:
     return text[:_TEXT_LIMIT]
 
 
-def secret_metadata(body: bytes | Raw) -> Secret:
-    """Decode a Secret's metadata. The annotations of a Secret that is not ours are dropped."""
-    return _secret_state(PARTIAL_OBJECT.decode(body).metadata, None)
+def secret_metadata(installation: str, body: bytes | Raw) -> Secret:
+    """Decode a Secret's metadata for the installation in a namespace.
+
+    The annotations of a Secret that is not ours are dropped.
+    """
+    return _secret_state(installation, PARTIAL_OBJECT.decode(body).metadata, None)
 
 
-def _secret_state(metadata: PartialMetadata, content: Content | None) -> Secret:
+def _secret_state(own: str, metadata: PartialMetadata, content: Content | None) -> Secret:
+    installation = metadata.labels.installation
     managed = is_managed_by_us(metadata)
     annotations = metadata.annotations if managed else _Annotations()
     return Secret(
@@ -162,16 +168,17 @@ def _secret_state(metadata: PartialMetadata, content: Content | None) -> Secret:
         version=int(metadata.resource_version),
         uid=metadata.uid,
         managed=managed,
-        labeled=metadata.managed_by == PROGRAM,
+        labeled=metadata.managed_by == PROGRAM and installation == own,
         refreshed=annotations.refreshed and _shortened(annotations.refreshed),
         expires=annotations.expires and _shortened(annotations.expires),
         deselected_since=annotations.deselected_since and _shortened(annotations.deselected_since),
         content=content,
+        other_installation=None if installation in {None, own} else _shortened(installation or ""),
     )
 
 
-def secret(body: bytes | Raw) -> Secret:
-    """Decode a Secret with its content."""
+def secret(installation: str, body: bytes | Raw) -> Secret:
+    """Decode a Secret with its content, for the installation in a namespace."""
     stored = _SECRET.decode(body)
     data = stored.data or {}
     content = Content(
@@ -180,7 +187,7 @@ def secret(body: bytes | Raw) -> Secret:
         immutable=stored.immutable,
         others=sum(len(raw) * 3 // 4 for key, raw in data.items() if key != KEY),
     )
-    return _secret_state(stored.metadata, content)
+    return _secret_state(installation, stored.metadata, content)
 
 
 def published(body: bytes | Raw) -> Published:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct, field
 
-from webhook.constants import MANAGED_BY_LABEL, PROGRAM, REFRESHER
+from webhook.constants import CONFIGURATION_HASH_ANNOTATION, INSTALLATION_LABEL, MANAGED_BY_LABEL, PROGRAM, REFRESHER
 from webhook.kube.pod import Container, SecretName, Volume
 
 _Strings = dict[str, str]
@@ -427,6 +427,13 @@ class PolicyBinding(Object, frozen=True, gc=False):
     """A ValidatingAdmissionPolicyBinding."""
 
     spec: PolicyBindingSpec = PolicyBindingSpec()
+
+
+def is_generated(policy: Object, installation: str) -> bool:
+    """Return whether a policy or binding was generated for the installation in a namespace, or for any."""
+    annotations = policy.metadata.annotations
+    own = annotations.get(INSTALLATION_LABEL, installation) == installation
+    return own and CONFIGURATION_HASH_ANNOTATION in annotations
 
 
 class Status(_Object, frozen=True, gc=False):

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct, field
 
-from webhook.constants import MANAGED_BY_LABEL, REFRESHER
+from webhook.constants import INSTALLATION_LABEL, MANAGED_BY_LABEL, REFRESHER
 from webhook.errors import ClusterError, Expired, Forbidden, NotFound, NotPermitted, NotReadable, Unreachable
 from webhook.kube import objects
 from webhook.kube.client import JSON, METADATA, METADATA_LIST, Client, Request, api_error
@@ -226,7 +226,7 @@ def _slim(item: _T) -> _T:
     }
     labels = metadata.labels
     if len(labels) > _MOST_LABELS:
-        labels = {MANAGED_BY_LABEL: labels[MANAGED_BY_LABEL]} if MANAGED_BY_LABEL in labels else {}
+        labels = {key: labels[key] for key in (MANAGED_BY_LABEL, INSTALLATION_LABEL) if key in labels}
     metadata = msgspec.structs.replace(metadata, annotations=notes, labels=labels)
     if isinstance(metadata, objects.ManagedMetadata):
         ours = tuple(one for one in metadata.managed_fields if one.manager == REFRESHER)[:1]

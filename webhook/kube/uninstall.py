@@ -4,18 +4,18 @@ from typing import NamedTuple
 
 from msgspec import Raw
 
-from webhook.constants import CONFIGURATION_HASH_ANNOTATION
 from webhook.errors import ClusterError, NotFound, NotReadable
 from webhook.kube import codec, installed_config
 from webhook.kube.api import HeldLease, ListWatch, deletion, read_lease
 from webhook.kube.client import MERGE, METADATA, Client, Request
 from webhook.kube.codec import decoded
 from webhook.kube.install import configuration_path
-from webhook.kube.objects import is_managed_by_us
+from webhook.kube.objects import is_generated, is_managed_by_us
 from webhook.kube.reader import (
     DEPLOYMENTS,
     MUTATING_BINDINGS,
     MUTATING_POLICIES,
+    NAMESPACES,
     VALIDATING_BINDINGS,
     VALIDATING_POLICIES,
     Reader,
@@ -42,6 +42,8 @@ class ManagedSecret(NamedTuple):
     managed: bool
     deleting: bool
     """Whether it was deleted and waits for its finalizers."""
+    installation: str | None = None
+    """The namespace of the installation that it belongs to."""
 
     def __str__(self) -> str:
         return f"Secret {self.namespace}/{self.name}"
@@ -66,6 +68,8 @@ class Uninstaller:
         self._reader = Reader(client)
         self.names = installed_config.find_installation(self._reader, namespace)
         """The names of the installation's objects."""
+        self.others: set[str] = set()
+        """The namespaces of other installations, whose pull secrets are kept."""
         what, selector = "Secrets in all namespaces", f"type={TYPE}"
         # Metadata only, so that no credential leaves the API server.
         self._secrets = ListWatch(client, what, "/api/v1/secrets", selector, _managed_secret, metadata_only=True)
@@ -78,7 +82,7 @@ class Uninstaller:
                 every = self._reader.list(kind)
             except NotReadable as error:
                 raise ClusterError(error.reason, hint=error.hint) from None
-            ours = [one.metadata.name for one in every if CONFIGURATION_HASH_ANNOTATION in one.metadata.annotations]
+            ours = [one.metadata.name for one in every if is_generated(one, self.names.namespace)]
             found += [Policy(name, one, kind.path(None, one)) for one in ours]
         return found
 
@@ -87,8 +91,18 @@ class Uninstaller:
         return self._exists(Request(f"delete {policy}", "DELETE", policy.path))
 
     def pull_secrets(self) -> list[ManagedSecret]:
-        """List our pull secrets of any name, because earlier settings may have had other names."""
-        return sorted(secret for secret in self._secrets.list().items if secret.managed)
+        """List our pull secrets of any name, because earlier settings may have had other names.
+
+        Those of an installation in another namespace are kept, unless that namespace does not exist any more.
+        """
+        managed = [secret for secret in self._secrets.list().items if secret.managed]
+        marked = {secret.installation for secret in managed} - {None, self.names.namespace}
+        try:
+            existing = {one.metadata.name for one in self._reader.list(NAMESPACES)} if marked else set()
+        except NotReadable as error:
+            raise ClusterError(error.reason, hint=error.hint) from None
+        self.others = {name for name in marked if name in existing}
+        return sorted(secret for secret in managed if secret.installation not in self.others)
 
     def delete(self, secret: ManagedSecret) -> bool:
         """Delete a pull secret and return whether it was removed: one with finalizers stays until they are.
@@ -135,4 +149,5 @@ def _managed_secret(body: bytes | Raw) -> ManagedSecret:
     head = codec.PARTIAL_OBJECT.decode(body).metadata
     leaving = head.deletion_timestamp is not None
     managed = is_managed_by_us(head)
-    return ManagedSecret(head.namespace, head.name, head.uid, int(head.resource_version), managed, leaving)
+    version = int(head.resource_version)
+    return ManagedSecret(head.namespace, head.name, head.uid, version, managed, leaving, head.labels.installation)

@@ -69,6 +69,7 @@ class Code(StrEnum):
     SELECT_OPT_OUT = "RW-SELECT-OPT-OUT", "Pods can opt out although `webhook.pod_opt_out` is `ignore`."
     SELECT_PODS = "RW-SELECT-PODS", "The object selector excludes Pods without a label."
     SELECT_NAMESPACES = "RW-SELECT-NAMESPACES", "The webhook is not called for a selected namespace."
+    SELECT_OVERLAP = "RW-SELECT-OVERLAP", "Another installation selects the same namespaces."
 
     DEPLOY_OK = "RW-DEPLOY-OK", "The Deployment is available and rolled out."
     DEPLOY_UNKNOWN = "RW-DEPLOY-UNKNOWN", "The Deployment could not be read."
@@ -133,6 +134,7 @@ class Code(StrEnum):
     SECRET_UNKNOWN = "RW-SECRET-UNKNOWN", "Pull secrets could not be read."
     SECRET_MISSING = "RW-SECRET-MISSING", "A selected namespace has no pull secret."
     SECRET_FOREIGN = "RW-SECRET-FOREIGN", "A Secret with the pull secret's name is not managed by registry-webhook."
+    SECRET_OTHER = "RW-SECRET-OTHER", "The pull secret belongs to another installation."
     SECRET_EXPIRED = "RW-SECRET-EXPIRED", "The credential in a pull secret has expired."
     SECRET_OUTDATED = "RW-SECRET-OUTDATED", "A pull secret differs from those of other namespaces."
     SECRET_MODIFIED = "RW-SECRET-MODIFIED", "The pull secret was changed by another client."

@@ -10,7 +10,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from webhook.constants import DESELECTED_ANNOTATION, EXPIRES_ANNOTATION, MANAGED_BY_LABEL, PROGRAM, REFRESHED_ANNOTATION
+from webhook.constants import (
+    DESELECTED_ANNOTATION,
+    EXPIRES_ANNOTATION,
+    INSTALLATION_LABEL,
+    MANAGED_BY_LABEL,
+    PROGRAM,
+    REFRESHED_ANNOTATION,
+)
 from webhook.errors import CredentialProviderError, InvalidCredential
 from webhook.pull_secret import dockerconfigjson
 from webhook.pull_secret.credential import Credential, Entry
@@ -94,12 +101,19 @@ def digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def to_manifest(
-    pull_secret: PullSecret, name: str, namespace: str, *, deselected_since: str | None, uid: str | None
+def to_manifest(  # noqa: PLR0913 - each by name
+    pull_secret: PullSecret,
+    *,
+    name: str,
+    namespace: str,
+    installation: str,
+    deselected_since: str | None = None,
+    uid: str | None = None,
 ) -> dict[str, Any]:
     """Return the Secret to apply; with a `uid` only to that object.
 
-    `deselected_since` is since when the namespace has not been selected, RFC 3339.
+    `installation` is the namespace of the installation, and `deselected_since` is since when the Secret's namespace has
+    not been selected, RFC 3339.
     """
     annotations = {
         REFRESHED_ANNOTATION: pull_secret.refreshed,
@@ -110,7 +124,7 @@ def to_manifest(
         "name": name,
         "namespace": namespace,
         "uid": uid,
-        "labels": {MANAGED_BY_LABEL: PROGRAM},
+        "labels": {MANAGED_BY_LABEL: PROGRAM, INSTALLATION_LABEL: installation},
         "annotations": {key: value for key, value in annotations.items() if value},
     }
     return {

@@ -45,12 +45,14 @@ class Secret(Struct, frozen=True):
     managed: bool
     """Whether it has our label, or our field manager has applied it."""
     labeled: bool
-    """Whether it has our label."""
+    """Whether it has our labels."""
     refreshed: str | None
     expires: str | None
     deselected_since: str | None
     content: Content | None = None
     """None if only the metadata was read. The content of ours is read once for each version, that of others never."""
+    other_installation: str | None = None
+    """The namespace of another installation that has labelled it as its own."""
 
 
 class GracePeriod(NamedTuple):
@@ -120,6 +122,12 @@ def plan(
     if state is NamespaceState.SELECTED:
         return _update(found, pull_secret, deselected_since=None)
     return _not_selected(found, pull_secret, now, grace)
+
+
+def leave(state: NamespaceState, installation: str) -> Action:
+    """Return the action for a Secret of the installation in another namespace."""
+    why = f"belongs to the installation in namespace {installation}; leaving it unchanged"
+    return Action(ActionKind.NOTHING, why, foreign=state is NamespaceState.SELECTED)
 
 
 def _not_selected(found: Secret, pull_secret: PullSecret | None, now: float, grace: GracePeriod) -> Action:

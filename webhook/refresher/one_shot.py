@@ -63,8 +63,12 @@ def dry_run(app: RefresherApp, echo: Callable[[str], None]) -> int:
         pull_secrets.relist()
     echo(f"# {_summary(done, 'credential can be published')}")
     if pull_secrets.pull_secret is not None:
-        name = app.configuration.webhook.pull_secret.name
-        secret = manifest.to_manifest(pull_secrets.pull_secret, name, "NAMESPACE", deselected_since=None, uid=None)
+        secret = manifest.to_manifest(
+            pull_secrets.pull_secret,
+            name=app.configuration.webhook.pull_secret.name,
+            namespace="NAMESPACE",
+            installation=app.configuration.installation.namespace,
+        )
         echo(manifests.dump(manifest.redacted(secret)).rstrip())
     for namespace in sorted({*pull_secrets.namespaces.names(), *pull_secrets.secrets.names()}):
         action = pull_secrets.plan(namespace)

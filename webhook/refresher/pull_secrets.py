@@ -168,7 +168,20 @@ class PullSecretController:
 
     def _is_ours(self, name: str) -> bool:
         secret = self.secrets.get(name)
-        return self._is_selected(name) and secret is not None and secret.managed
+        return (
+            self._is_selected(name)
+            and secret is not None
+            and secret.managed
+            and self._other_installation(secret) is None
+        )
+
+    def _other_installation(self, secret: Secret) -> str | None:
+        """Return the namespace of the installation that a Secret of ours belongs to, if it is another one.
+
+        Only while that namespace exists: what a removed installation left is adopted or deleted after the grace period.
+        """
+        other = secret.other_installation
+        return other if secret.managed and other is not None and other in self.namespaces else None
 
     def wait_until_idle(self, timeout: float) -> bool:
         """Wait until everything that is due is done, at most `timeout` seconds; return whether it is."""
@@ -205,7 +218,7 @@ class PullSecretController:
         change the other. But nothing changes without a new version.
         """
         known = self.secrets.get(name)
-        if known is None or not known.managed or known.content is not None:
+        if known is None or not known.managed or known.content is not None or self._other_installation(known):
             return known
         if self._state(name) is NamespaceState.TERMINATING:
             return known
@@ -223,6 +236,9 @@ class PullSecretController:
         return self._records.setdefault(name, _Record())
 
     def _plan(self, name: str, found: Secret | None, pull_secret: PullSecret | None) -> Action:
+        other = None if found is None else self._other_installation(found)
+        if other is not None:
+            return reconcile.leave(self._state(name), other)
         grace = GracePeriod(
             self._settings.linger,
             self._clock_guard.grace(self._settings.linger),
@@ -309,7 +325,12 @@ class PullSecretController:
             # An update is forced, but only on the object with this uid.
             uid = found.uid if found else None
             secret = manifest.to_manifest(
-                pull_secret, self._settings.name, name, deselected_since=action.deselected_since, uid=uid
+                pull_secret,
+                name=self._settings.name,
+                namespace=name,
+                installation=self._cluster.namespace,
+                deselected_since=action.deselected_since,
+                uid=uid,
             )
             record.read = self._cluster.apply_secret(secret, force=action.kind is ActionKind.UPDATE)
             self.secrets.put(record.read)

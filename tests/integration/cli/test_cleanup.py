@@ -103,6 +103,17 @@ def test_cleanup_label_removed_recognized_by_manager(api: ApiServer, cleanup: _C
     assert set(api.secrets) == {"theirs"}
 
 
+def test_cleanup_other_installation_secrets_kept(api: ApiServer, cleanup: _Cleanup) -> None:
+    """Unless its namespace does not exist any more."""
+    for team, installation in (("team-0", "acme"), ("team-1", "registry-webhook"), ("team-2", "gone")):
+        api.secrets[team]["metadata"]["labels"]["registry-webhook/installation"] = installation
+    api.label("acme")
+    done = cleanup()
+    assert (done.returncode, _named(done)) == (0, ["team-1", "team-2"])
+    assert done.stdout.splitlines()[-1] == "pull secrets of the installation in namespace acme: kept"
+    assert set(api.secrets) == {"theirs", "team-0"}
+
+
 def test_cleanup_dry_run_deletes_nothing(api: ApiServer, cleanup: _Cleanup) -> None:
     done = cleanup("--dry-run")
     assert (done.returncode, done.stderr) == (0, "")

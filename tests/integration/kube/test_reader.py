@@ -241,13 +241,14 @@ def test_list_tenant_annotations_large_not_kept(place: Place, reader: Reader, ki
     notes = {"a": "x" * 500_000, "registry-webhook/content-hash": "y" * 500_000, "registry-webhook/refreshed-at": "z"}
     managed = [{"manager": f"m{number}", "operation": "Apply", "fieldsV1": {"f:a": {}}} for number in range(1000)]
     managed.append({"manager": "registry-webhook-refresher", "operation": "Apply", "fieldsV1": {"f:a": {}}})
-    labels = {f"label-{number}": "x" for number in range(2000)} | {"app.kubernetes.io/managed-by": "registry-webhook"}
+    ours = {"app.kubernetes.io/managed-by": "registry-webhook", "registry-webhook/installation": "acme"}
+    labels = {f"label-{number}": "x" for number in range(2000)} | ours
     metadata = {"name": "one", "annotations": notes, "labels": labels, "managedFields": managed}
     body = answer({"metadata": {}, "items": [{"metadata": metadata, "message": "x" * 500_000}]})
     with place.api.failing(at(kind.path(None)), body):
         found = reader.list(kind)
     assert len(msgspec.json.encode(found)) < 3000
     assert found[0].metadata.annotations == {"registry-webhook/refreshed-at": "z"}
-    assert found[0].metadata.labels == {"app.kubernetes.io/managed-by": "registry-webhook"}
+    assert found[0].metadata.labels == ours
     if kind is kube_reader.SECRETS:
         assert is_managed_by_us(found[0].metadata)

@@ -47,7 +47,10 @@ def test_namespace_labelled_secret_created_at_once(api: ApiServer, team: str, ex
     assert write.query == {"fieldManager": "registry-webhook-refresher", "force": "false"}
     secret = api.secrets[team]
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
-    assert secret["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "registry-webhook"}
+    assert secret["metadata"]["labels"] == {
+        "app.kubernetes.io/managed-by": "registry-webhook",
+        "registry-webhook/installation": "registry-webhook",
+    }
     assert set(secret["metadata"]["annotations"]) == {REFRESHED_ANNOTATION}
     assert api.annotation(team, EXPIRES_ANNOTATION) is None
 
@@ -217,6 +220,25 @@ def test_foreign_secret_excluded_namespace_untouched(api: ApiServer, name: str) 
     settle(api)
     assert api.writes(name) == []
     assert api.reasons(name) == []
+
+
+@pytest.mark.parametrize("selected", [True, False])
+def test_secret_of_other_installation_untouched_until_its_namespace_is_gone(
+    api: ApiServer, team: str, selected: bool
+) -> None:
+    """Neither replaced where both select a namespace, nor deleted after the grace period where only the other does."""
+    api.label("acme", None)
+    settle(api)
+    api.label(team, None)
+    api.put(team, ours=True, installation="acme")
+    settle(api, "settle-too")
+    api.label(team, "true" if selected else None)
+    settle(api)
+    assert api.writes(team) == []
+    assert ("ForeignSecret" in api.reasons(team)) is selected
+    api.remove_namespace("acme")
+    api.edit(team)
+    wait_until(lambda: api.writes(team))
 
 
 def test_foreign_secret_created_concurrently_not_adopted(api: ApiServer, team: str) -> None:

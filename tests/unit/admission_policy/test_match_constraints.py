@@ -9,7 +9,13 @@ import yaml
 from webhook.admission_policy import guard, mutate
 from webhook.admission_policy.model import Generated
 from webhook.config.load import load
-from webhook.constants import CONFIGURATION_HASH_ANNOTATION, GUARD_POLICY, MUTATE_POLICY
+from webhook.constants import (
+    CONFIGURATION_HASH_ANNOTATION,
+    DEFAULT_NAMESPACE,
+    GUARD_POLICY,
+    INSTALLATION_LABEL,
+    MUTATE_POLICY,
+)
 from webhook.settings import Configuration
 
 _MANIFESTS = Path(__file__).parents[3] / "manifests"
@@ -97,7 +103,10 @@ def test_policy_and_binding_names_and_hash_annotation() -> None:
     for made, name in zip(both(made_of), (MUTATE_POLICY, GUARD_POLICY), strict=True):
         for manifest in (made.policy, made.binding):
             assert manifest["metadata"]["name"] == name
-            assert manifest["metadata"]["annotations"] == {CONFIGURATION_HASH_ANNOTATION: made_of.digest}
+            assert manifest["metadata"]["annotations"] == {
+                CONFIGURATION_HASH_ANNOTATION: made_of.digest,
+                INSTALLATION_LABEL: DEFAULT_NAMESPACE,
+            }
         assert made.binding["kind"] == f"{made.policy['kind']}Binding"
         assert made.binding["spec"]["policyName"] == name
 

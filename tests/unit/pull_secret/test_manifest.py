@@ -17,6 +17,7 @@ from webhook.timestamps import format_rfc3339, parse_rfc3339
 _PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
 _NOW = 1_790_000_000.0
 _SERVER = "registry.example.com"
+_PLACE = {"name": "pull", "namespace": "team", "installation": "own"}
 
 
 def made(*entries: Entry, expires: float | None = None, told: bool = False) -> PullSecret:
@@ -104,7 +105,7 @@ def test_build_hash_identifies_content() -> None:
 def test_build_expiry_only_if_stated(expires: float | None, told: bool, written: str | None) -> None:
     document = made(expires=expires, told=told)
     assert document.expires == written
-    annotations = to_manifest(document, "pull", "team", deselected_since=None, uid=None)["metadata"]["annotations"]
+    annotations = to_manifest(document, **_PLACE)["metadata"]["annotations"]
     assert annotations.get(EXPIRES_ANNOTATION) == written
 
 
@@ -124,7 +125,7 @@ def test_manifest_exact_keys(
     deselected_since: str | None, uid: str | None, metadata: set[str], annotations: set[str]
 ) -> None:
     document = made()
-    secret = to_manifest(document, "pull", "team", deselected_since=deselected_since, uid=uid)
+    secret = to_manifest(document, **_PLACE, deselected_since=deselected_since, uid=uid)
     assert {key: value for key, value in secret.items() if key != "metadata"} == {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -133,7 +134,10 @@ def test_manifest_exact_keys(
     }
     assert set(secret["metadata"]) == metadata
     assert set(secret["metadata"]["annotations"]) == annotations
-    assert secret["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "registry-webhook"}
+    assert secret["metadata"]["labels"] == {
+        "app.kubernetes.io/managed-by": "registry-webhook",
+        "registry-webhook/installation": "own",
+    }
     assert secret["metadata"].get("uid") == uid
     # Who may read metadata alone must not be able to guess the password.
     assert metadata_of(made(create_entry(_SERVER, "robot", "another"))) == metadata_of(document)
@@ -143,7 +147,7 @@ def test_manifest_exact_keys(
 
 
 def metadata_of(document: PullSecret) -> Any:
-    return to_manifest(document, "pull", "team", deselected_since=None, uid=None)["metadata"]
+    return to_manifest(document, **_PLACE)["metadata"]
 
 
 def hiding(text: str) -> bool:
@@ -157,7 +161,7 @@ def hiding(text: str) -> bool:
 
 
 def test_redacted_manifest_hides_content() -> None:
-    secret = to_manifest(made(), "pull", "team", deselected_since="2026-09-21T14:14:20Z", uid=None)
+    secret = to_manifest(made(), **_PLACE, deselected_since="2026-09-21T14:14:20Z")
     shown: dict[str, Any] = redacted(secret)
     assert not hiding(json.dumps(secret))
     assert hiding(json.dumps(shown))

@@ -32,6 +32,7 @@ _CHECKS: tuple[Check, ...] = (
     check_deployment.check_endpoints,
     check_certificates.check_certificates,
     check_webhook_config.check_selectors,
+    check_webhook_config.check_overlap,
     check_rbac.check_permissions,
     check_rbac.check_guard_policies,
     check_deployment.check_lease,

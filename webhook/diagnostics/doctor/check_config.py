@@ -84,7 +84,7 @@ def _hashes(snapshot: InstallationSnapshot) -> Iterator[tuple[tuple[str, str], s
 def check_orphaned_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Report generated policies that were left behind when the rest was removed."""
     try:
-        names = [one.metadata.name for one in generated(known(snapshot.policies))]
+        names = [one.metadata.name for one in generated(known(snapshot.policies), snapshot.names.namespace)]
         guards = [name for name in names if name in known(snapshot.guards)]
         known(snapshot.webhook_configuration)
     except NotReadable:
@@ -101,7 +101,7 @@ def check_orphaned_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]
 @check(_POLICIES, Code.POLICY_UNKNOWN)
 def check_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Check that generated policies were generated from the current configuration."""
-    policies = generated(known(snapshot.policies))
+    policies = generated(known(snapshot.policies), snapshot.names.namespace)
     if not policies or not isinstance(snapshot.configuration, EffectiveConfig):
         return
     wanted = snapshot.configuration.digest

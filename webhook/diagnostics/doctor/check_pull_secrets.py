@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from webhook.config.effective import EffectiveConfig
-from webhook.constants import ENABLED_LABEL, EXPIRES_ANNOTATION, PROGRAM, REFRESHED_ANNOTATION
+from webhook.constants import ENABLED_LABEL, EXPIRES_ANNOTATION, INSTALLATION_LABEL, PROGRAM, REFRESHED_ANNOTATION
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
@@ -39,7 +39,7 @@ def check_pull_secrets(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     problems = [*_problems(snapshot, name, wanted, found)]
     yield from problems
     if not problems:
-        left = len(found.keys() - wanted)
+        left = len(found.keys() - wanted - _elsewhere(snapshot, found).keys())
         others = counted(left, "other namespace keeps", "other namespaces keep")
         more = f" ({others} it until the grace period ends)" if left else ""
         why = f"{counted(len(wanted), 'selected namespace has', 'selected namespaces have')} Secret {name}{more}"
@@ -51,19 +51,28 @@ def _problems(
     snapshot: InstallationSnapshot, name: str, wanted: set[str], found: dict[str, ManagedObject]
 ) -> Iterator[Finding]:
     mistyped = known_or(snapshot.wrong_type_secrets, ())
-    others = {one.metadata.namespace for one in mistyped} | {
-        place for place, one in found.items() if not is_managed_by_us(one.metadata)
-    }
+    elsewhere = _elsewhere(snapshot, found)
+    others = (
+        {*elsewhere}
+        | {one.metadata.namespace for one in mistyped}
+        | {place for place, one in found.items() if not is_managed_by_us(one.metadata)}
+    )
     ours = {place: one for place, one in found.items() if place in wanted and place not in others}
     now = snapshot.now.timestamp()
     see_log = refresher_log(snapshot.names.namespace)
-    foreign = wanted & others
+    foreign = wanted & others - elsewhere.keys()
     if foreign:
         why = f"Secret {name} exists but is not managed by {PROGRAM} in {_in(foreign)}"
         deletions = (
             kubectl.line("delete", "secret", namespace=place, name=name) for place in sorted(foreign)[:_LISTED]
         )
         yield wording.error(Code.SECRET_FOREIGN, _WHAT, why, *remedy(FOREIGN_HINT, *deletions))
+    owners = {elsewhere[place] for place in wanted & elsewhere.keys()}
+    if owners:
+        where = _in(wanted & elsewhere.keys())
+        why = f"Secret {name} belongs to the installation in namespace {join_names(owners)} in {where}"
+        hint = "let one installation select each namespace, or give the two different webhook.pull_secret.name"
+        yield wording.warning(Code.SECRET_OTHER, _WHAT, why, hint)
     missing = wanted - found.keys()
     if missing:
         yield wording.error(Code.SECRET_MISSING, _WHAT, f"Secret {name} is missing in {_in(missing)}", *see_log)
@@ -84,6 +93,13 @@ def _problems(
         why = f"Secret {name} differs from those of other namespaces in {_in(outdated)}"
         hint = "run doctor again in a minute. If this stays, find the reason in the log of the refreshers"
         yield wording.warning(Code.SECRET_OUTDATED, _WHAT, why, *refresher_log(snapshot.names.namespace, hint))
+
+
+def _elsewhere(snapshot: InstallationSnapshot, found: dict[str, ManagedObject]) -> dict[str, str]:
+    """Return the places of Secrets that belong to another installation, with its namespace, while that exists."""
+    existing = {one.metadata.name for one in known(snapshot.namespaces)} - {snapshot.names.namespace}
+    labels = {place: one.metadata.labels.get(INSTALLATION_LABEL, "") for place, one in found.items()}
+    return {place: label for place, label in labels.items() if label in existing}
 
 
 def _leaving(snapshot: InstallationSnapshot, places: set[str]) -> set[str]:

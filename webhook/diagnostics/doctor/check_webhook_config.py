@@ -14,7 +14,7 @@ from webhook.constants import (
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
-from webhook.diagnostics.webhook_match import is_shipped, rule_covers, selects
+from webhook.diagnostics.webhook_match import find_webhook, is_never_called, is_shipped, rule_covers, selects
 from webhook.errors import NotReadable
 from webhook.kube.objects import Namespace, Webhook
 from webhook.kube.partial import known
@@ -24,6 +24,7 @@ from webhook.output.phrases import counted, join_names
 
 _WHAT = "webhook configuration"
 _SELECTION = "namespace selection"
+_OTHERS = "other installations"
 _CONDITIONS = {one.name for one in SHIPPED_CONDITIONS}
 #: Operations for which the API server must call the webhook.
 _CALLS = (("CREATE", "pods"), ("UPDATE", "pods"), ("UPDATE", "pods/ephemeralcontainers"))
@@ -158,6 +159,25 @@ def check_selectors(snapshot: InstallationSnapshot) -> Iterator[Finding]:
         selected = sum(_is_selected(one, settings) for one in namespaces)
         why = f"the webhook is called for {counted(selected, 'selected namespace')} (mode {settings.mode})"
         yield wording.ok(Code.SELECT_OK, _SELECTION, why)
+
+
+@check(_OTHERS, Code.SELECT_UNKNOWN)
+def check_overlap(snapshot: InstallationSnapshot) -> Iterator[Finding]:
+    """Check that no other installation selects the same namespaces."""
+    for other in known(snapshot.other_configurations):
+        webhook = find_webhook(other)
+        if webhook is None or is_never_called(webhook):
+            continue
+        selector = webhook.namespace_selector
+        both = [one.metadata.name for one in snapshot.selected_namespaces if selects(selector, one.metadata.labels)]
+        if both:
+            why = (
+                f"MutatingWebhookConfiguration {other.metadata.name} also selects "
+                f"{counted(len(both), 'selected namespace')}: {join_names(both)}. Both rewrite Pods there, and the "
+                "installation that created the pull secret maintains it"
+            )
+            hint = "deny these namespaces in one of the two installations, or opt them out"
+            yield wording.warning(Code.SELECT_OVERLAP, _OTHERS, why, hint)
 
 
 def _mode(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:

@@ -30,10 +30,11 @@ from webhook.diagnostics.doctor.snapshot import (
     Sample,
 )
 from webhook.diagnostics.namespaces import scopes
+from webhook.diagnostics.webhook_match import find_webhook
 from webhook.errors import ConfigurationError, NotReadable
 from webhook.kube import installed_config, objects
 from webhook.kube.installed_config import REFRESHER, WEBHOOK, InstalledObjects
-from webhook.kube.objects import Deployment, Event, Pod, PolicyBinding, Secret
+from webhook.kube.objects import Deployment, Event, Pod, PolicyBinding, Secret, WebhookConfiguration
 from webhook.kube.partial import attempt, known, known_or
 from webhook.kube.reader import (
     ENDPOINT_SLICES,
@@ -80,6 +81,7 @@ def collect(
         configuration=attempt(_configuration, installed) if settings is None else settings,
         sidecar_hash=_refresher_hash(installed) if settings is None else None,
         webhook_configuration=attempt(reader.get, WEBHOOKS, names.configuration),
+        other_configurations=attempt(_other_configurations, reader, names),
         deployment=installed.deployment,
         endpoint_slices=attempt(reader.list, ENDPOINT_SLICES, names.namespace, labels=service),
         replicas=attempt(_replicas, reader, installed),
@@ -116,6 +118,11 @@ def _add_details(reader: Reader, snapshot: InstallationSnapshot) -> Installation
         pull_events=known_or(attempt(_pull_events, reader, known_or(waiting_pods, ())), ()),
         dry_run=_dry_run(reader, snapshot, settings) if settings else None,
     )
+
+
+def _other_configurations(reader: Reader, names: InstallationNames) -> tuple[WebhookConfiguration, ...]:
+    every = reader.list(WEBHOOKS)
+    return tuple(one for one in every if one.metadata.name != names.configuration and find_webhook(one))
 
 
 def _certificate(reader: Reader, snapshot: InstallationSnapshot) -> Secret | None:

@@ -151,6 +151,8 @@ class InstallationSnapshot(Struct, frozen=True, kw_only=True):
     """The digest of the configuration of the refresher container, if it is known."""
     webhook_configuration: WebhookConfiguration | NotReadable | None
     deployment: Deployment | NotReadable | None
+    other_configurations: tuple[WebhookConfiguration, ...] | NotReadable = ()
+    """The webhook configurations of other installations."""
     endpoint_slices: tuple[EndpointSlice, ...] | NotReadable = ()
     replicas: tuple[Replica, ...] | NotReadable = ()
     certificate: Secret | NotReadable | None = None

@@ -156,7 +156,7 @@ def edit_configuration(context: PodContext, hint: str) -> Remedy:
 
 
 def _policies(context: PodContext) -> Iterator[Finding]:
-    for policy in generated(known(context.policies)):
+    for policy in generated(known(context.policies), context.names.namespace):
         digest = policy.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]
         what, why = "admission policy", f"{policy.metadata.name} was generated from configuration {digest}"
         if context.effective is None:

@@ -105,12 +105,12 @@ class PodContext(NamedTuple):
     @property
     def own_guards(self) -> tuple[Object, ...]:
         """The generated policies that refuse Pods that were not rewritten."""
-        return generated(known_or(self.guards, ()))
+        return generated(known_or(self.guards, ()), self.names.namespace)
 
     @property
     def own_policies(self) -> tuple[Object, ...]:
         """The admission policies that were generated from a configuration."""
-        return generated(known_or(self.policies, ()))
+        return generated(known_or(self.policies, ()), self.names.namespace)
 
     @property
     def rewriters(self) -> tuple[tuple[str, str | None], ...]:

@@ -38,7 +38,7 @@ from tests.support.installation_factory import (
     waiting_pod,
 )
 from webhook.config import files
-from webhook.constants import InstallationNames
+from webhook.constants import INSTALLATION_LABEL, MANAGED_BY_LABEL, PROGRAM, InstallationNames
 from webhook.diagnostics.doctor import analysis
 from webhook.diagnostics.doctor.check_rbac import EXCESSIVE, GUARDS, required_permissions
 from webhook.diagnostics.doctor.snapshot import (
@@ -50,7 +50,7 @@ from webhook.diagnostics.doctor.snapshot import (
     Permission,
 )
 from webhook.errors import NotReadable
-from webhook.kube.objects import DryRunResult, EndpointSlice, Object
+from webhook.kube.objects import DryRunResult, EndpointSlice, Metadata, Object
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Mark
 from webhook.readiness import Notice, Readiness, Refresh
@@ -383,6 +383,23 @@ FAILING: dict[str, Case] = {
 _UNLABELLED = ("some-a", "some-b", "some-c")
 
 WARNING: dict[str, Case] = {
+    "another installation selects the same namespaces": Case(
+        {
+            "other_configurations": (
+                structs.replace(calling(), metadata=read(Metadata, {"name": "acme-registry-webhook"})),
+            )
+        },
+        Code.SELECT_OVERLAP,
+    ),
+    "a pull secret belongs to another installation": Case(
+        {
+            "pull_secrets": (
+                pull_secret(SERVED[0], labels={MANAGED_BY_LABEL: PROGRAM, INSTALLATION_LABEL: "other"}),
+                *(pull_secret(name) for name in SERVED[1:]),
+            )
+        },
+        Code.SECRET_OTHER,
+    ),
     "no registry is set": Case({"configuration": settings("webhook: {}"), "dry_run": None}, Code.CONFIG_NO_REGISTRY),
     "the containers' variables differ": Case({"sidecar_hash": "other", "replicas": ()}, Code.CONFIG_VARIABLES),
     "processes differ and the configuration cannot be read": Case(
