@@ -10,7 +10,7 @@ DEVELOPMENT = @.ci/venv requirements-dev.lock
 BENCH = @.ci/venv requirements.lock .venv-bench
 SUPPLY = @.ci/venv requirements-supply.lock .venv-supply
 
-.PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image golden docs-output reference chart docs audit sbom lock clean
+.PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image bench-start golden docs-output reference chart docs audit sbom lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^## /{printf "\n%s:\n", substr($$0, 4)} /^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -76,6 +76,10 @@ bench-report: ## measure the report on 10,000 Pods, on the cluster that KUBECONF
 bench-image: ## measure size and start time of an image or environment: ARGS=IMAGE
 	$(DEVELOPMENT)
 	@PYTHONPATH=. $(PYTHON_HERE) tests/bench/image.py $(ARGS)
+
+bench-start: ## measure how fast commands start, as ratios to an empty Python
+	$(RUNTIME)
+	@$(PYTHON_HERE) tests/bench/start.py $(ARGS)
 
 ## Generate files
 golden: ## write what the commands print to tests/integration/cli/golden

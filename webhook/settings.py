@@ -9,7 +9,6 @@ The keys under `opencti.daemon.registry` are XTM Composer's registry settings an
 under `webhook` are this program's own.
 """
 
-from hashlib import sha256
 from typing import Annotated, Literal, Self
 
 import msgspec
@@ -272,6 +271,8 @@ class Configuration(Struct, frozen=True):
         Processes, commands and generated policies report it, to show whether they use the same configuration. It does
         not depend on how a value is written or whether a default is omitted, but on the order of lists.
         """
+        from hashlib import sha256  # noqa: PLC0415 - it loads OpenSSL, which most commands do not need
+
         webhook = msgspec.to_builtins(self.webhook)
         deciding = {"server": self.registry.server, **{key: webhook[key] for key in _DECIDING}}
         return sha256(msgspec.json.encode(deciding, order="sorted")).hexdigest()[:_DIGEST_DIGITS]

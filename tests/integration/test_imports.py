@@ -1,5 +1,6 @@
-"""What the processes in a Pod import: memory, start time and what could be attacked."""
+"""What processes and commands import: memory, start time and what could be attacked."""
 
+import json
 import os
 import subprocess
 import sys
@@ -47,6 +48,26 @@ connect(Access(), lambda method, status: None).call(Request("read the version", 
 print(*sys.modules, sep="\\n")
 """
 
+#: What `resolve` does not need. OpenSSL, `logging` and compression are slow to import for their use.
+_NOT_RESOLVE = {
+    *("cryptography", "flask", "gunicorn", "httptools", "jinja2", "jsonpatch", "kubernetes", "prometheus_client"),
+    *("_hashlib", "asyncio", "email", "http", "logging", "shutil", "socket", "ssl", "subprocess", "urllib3", "uvloop"),
+}
+#: What the commands that read a cluster do not need, of the client's dependencies too.
+_NOT_CLUSTER = {
+    *("aiohttp", "certifi", "dateutil", "oauthlib", "pydantic", "requests", "requests_oauthlib", "websocket"),
+    *("asyncio", "flask", "gunicorn", "httptools", "jinja2", "jsonpatch", "uvloop", "werkzeug"),
+    *("webhook.kube.kubernetes_yaml", "webhook.log.configure"),
+}
+
+#: Runs a command as a user does, and prints what it has imported to standard error.
+_COMMAND = """
+import atexit, sys
+atexit.register(lambda: print("imported:", *sys.modules, file=sys.stderr))
+from webhook.cli import main
+main()
+"""
+
 _COMPLETE = """
 import webhook.kube.client
 import kubernetes
@@ -92,6 +113,39 @@ def test_refresh_in_cluster_imports_nothing_unused(tmp_path: Path, trust: Trust,
     assert not _NOT_REFRESH & imported
     (request,) = api.requests
     assert request.authorization == "bearer of-the-service-account"
+
+
+def _imported_by(*arguments: str, status: int = 0, **variables: str) -> set[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"} | variables
+    command = [sys.executable, "-W", "error", "-c", _COMMAND, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == status, done.stderr
+    return set(done.stderr.partition("imported:")[2].split())
+
+
+@pytest.mark.parametrize("options", [[], ["--config", "config.yaml"]], ids=" ".join)
+def test_resolve_imports_nothing_unused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text("registry: {server: registry.example.com}\n")
+    imported = _imported_by("resolve", *options, "nginx", REGISTRY__SERVER="" if options else "registry.example.com")
+    assert "webhook.images.resolver" in imported
+    assert _NOT_RESOLVE & imported == set()
+
+
+@pytest.mark.parametrize("command", [["explain", "pod/web"], ["doctor"], ["plan"], ["report"]], ids=" ".join)
+def test_cluster_commands_import_nothing_unused(tmp_path: Path, trust: Trust, api: Server, command: list[str]) -> None:
+    cluster = {"server": f"https://127.0.0.1:{api.port}", "certificate-authority": str(trust.ca_file)}
+    config = {
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": {"token": "of-a-user"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    (tmp_path / "config").write_text(json.dumps(config))
+    imported = _imported_by(*command, status=2, KUBECONFIG=str(tmp_path / "config"))
+    assert _below(imported, "kubernetes") == _KUBERNETES
+    assert _NOT_CLUSTER & imported == set()
+    assert api.requests[0].authorization == "Bearer of-a-user"
 
 
 def test_kubernetes_client_complete_for_others() -> None:

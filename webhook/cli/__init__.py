@@ -12,7 +12,6 @@ from contextlib import contextmanager
 import click
 
 from webhook import __version__
-from webhook.cli import usage
 from webhook.cli.command import Group
 from webhook.constants import PROGRAM
 from webhook.errors import ConfigurationError, FileError, RegistryWebhookError
@@ -119,6 +118,8 @@ def _errors_printed() -> Iterator[None]:
     try:
         yield
     except click.UsageError as error:
+        from webhook.cli import usage
+
         terminal.error(*usage.problem(error, sys.argv[1:]))
     except click.ClickException as error:
         terminal.error(error.format_message())

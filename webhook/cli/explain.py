@@ -14,7 +14,7 @@ from webhook.diagnostics.explain import subjects, text
 from webhook.diagnostics.explain.collect import Collector
 from webhook.diagnostics.explain.verdict import distinct, explain
 from webhook.errors import InvalidManifest
-from webhook.kube import client, installed_config, manifests
+from webhook.kube import client, installed_config
 from webhook.kube.access import Access
 from webhook.kube.partial import attempt
 from webhook.kube.pod_templates import Workload, workloads
@@ -83,6 +83,8 @@ def command(
 
 
 def _workloads(filename: str) -> list[Workload]:
+    from webhook.kube import manifests
+
     shown = files.STANDARD_INPUT if filename == "-" else filename
     try:
         content = read_input(filename)

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
@@ -58,7 +57,7 @@ def write_all(folder: Path, contents: Mapping[str, bytes], private: frozenset[st
             path = folder / name
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "is a directory")
-            fresh[path] = folder / f".{name}.{secrets.token_hex(4)}"
+            fresh[path] = folder / f".{name}.{os.urandom(4).hex()}"
             mode = 0o600 if name in private else 0o644
             with os.fdopen(os.open(fresh[path], os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
                 file.write(content)

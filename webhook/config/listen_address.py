@@ -1,10 +1,12 @@
 """The addresses that a process listens on."""
 
 import errno
-import socket
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from webhook.errors import RegistryWebhookError
+
+if TYPE_CHECKING:
+    import socket
 
 #: Maximum connections that wait to be accepted; the kernel may allow fewer.
 BACKLOG = 4096
@@ -20,8 +22,10 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def listen(address: Address) -> socket.socket:
+def listen(address: Address) -> "socket.socket":
     """Return a listening socket. Raises `RegistryWebhookError`."""
+    import socket  # noqa: PLC0415 - commands that do not listen import this module too
+
     # gunicorn is given bound sockets, because it would try five times to bind, a second apart, and then exit.
     try:
         if address.host or not socket.has_dualstack_ipv6():

@@ -1,76 +1,111 @@
-"""A kubeconfig's server and credentials, checked before the Kubernetes client uses them.
+"""A kubeconfig's server and credentials, read as kubectl reads them.
 
-The client logs the failure of an exec plugin and continues without credentials, prefers `token` to `tokenFile`, and
-accepts a server without a scheme. kubectl does none of that.
 https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 
-The client's loader is imported where it is used: it imports OAuth and pydantic, which a Pod with a ServiceAccount does
-not need.
+The client's own loader runs only for the legacy `auth-provider`. It imports OAuth and pydantic, which takes longer than
+all other imports of a command, parses YAML without libyaml, logs the failure of an exec plugin and continues without
+credentials, prefers `token` to `tokenFile`, and accepts a server without a scheme.
 """
 
-import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import tempfile
+import weakref
+from base64 import b64decode
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import urllib3
 import yaml
 
 from webhook.errors import RegistryWebhookError
 from webhook.kube.access import Access
-from webhook.kube.kubernetes_client import ConfigException, Configuration
+from webhook.kube.kubernetes_client import Configuration
 from webhook.log import shorten
 from webhook.registry import origin as registry_origin
 
 _SHOWN = 200
 _SERVER_HINT = "write https://HOST:PORT"
+_NO_PLUGIN_CREDENTIAL = "it gave neither a token nor a certificate"
+#: The fields with paths, which are relative to the file that has them.
+_PATHS = {
+    "clusters": ("certificate-authority",),
+    "users": ("client-certificate", "client-key", "tokenFile"),
+    "contexts": (),
+}
 
 
 class UnusableKubeconfig(RegistryWebhookError):
     """An unusable kubeconfig; the message names the field."""
 
 
+class _Merged(NamedTuple):
+    """The files of KUBECONFIG as one: the first that has a name or a current context wins."""
+
+    entries: dict[str, dict[str, dict[str, Any]]]
+    """Of `clusters`, `users` and `contexts`: each name's content, with absolute paths."""
+    folders: dict[str, Path]
+    """The folder of each cluster's file."""
+    current: str
+
+
+class _Section(dict[str, Any]):
+    """A part of a kubeconfig with the methods that the client's exec provider calls."""
+
+    safe_get = dict.get
+
+    @property
+    def value(self) -> dict[str, Any]:
+        return self
+
+
 def load(access: Access, settings: Configuration) -> tuple[dict[str, Any], str]:
     """Load a kubeconfig's context into the client's settings, and return its user and name.
 
-    Raises `UnusableKubeconfig`, and any exception of the client for a file that is not a kubeconfig.
+    Raises `UnusableKubeconfig`, and any exception for a file that is not a kubeconfig.
     """
-    from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger  # noqa: PLC0415 - see above
-
-    paths = [Path(one).expanduser() for one in name(access).split(os.pathsep) if one]
-    for path in paths:
-        _check_file(path)
-    merged = KubeConfigMerger(os.pathsep.join(map(str, paths)))  # type: ignore[no-untyped-call]
-    if merged.config is None:
+    merged = _merged(access)
+    if merged is None:
         raise UnusableKubeconfig(
             "no kubeconfig: the file does not exist", hint="pass --kubeconfig FILE, or set KUBECONFIG"
         )
-    _check_names(merged.config.value, access)
-    context = _choose(merged.config.value, access)
-    user = _user(merged.config.value, context)
-    if "tokenFile" in user:
-        user.pop("token", None)
-    plugin = user.get("exec")
-    if isinstance(plugin, Mapping):
-        _check_plugin(plugin)
-    with _failures() as failures:
-        loader = KubeConfigLoader(merged.config, context, config_base_path=None)  # type: ignore[no-untyped-call]
-        loader.load_and_set(settings)  # type: ignore[no-untyped-call]
-    # Our client reloads a token that the server rejects; the library's hook only handles expired ones.
-    settings.refresh_api_key_hook = None
-    token = str(settings.api_key.get("BearerToken") or "").strip()
-    if token:
-        settings.api_key["BearerToken"] = token
-    if plugin is not None and not token and not settings.cert_file:
-        why = shorten(failures[0], _SHOWN) if failures else "it gave neither a token nor a certificate"
-        raise UnusableKubeconfig(f"exec plugin {_name(plugin)}: {why}", hint=_hint(plugin))
-    provider = user.get("auth-provider")
-    if isinstance(provider, Mapping) and not token and not settings.cert_file:
-        raise UnusableKubeconfig(f"auth-provider {shorten(str(provider.get('name')), 60)} gave no token")
-    return user, str(access.context or merged.config.value["current-context"])
+    _check_names(merged, access)
+    wanted = access.context or merged.current
+    context = merged.entries["contexts"][wanted]
+    cluster_name = str(access.cluster or context.get("cluster") or "")
+    cluster = merged.entries["clusters"].get(cluster_name, {})
+    user = merged.entries["users"].get(str(access.user or context.get("user") or ""), {})
+    if "auth-provider" in user:
+        _load_with_client(cluster, user, settings)
+    else:
+        _load_cluster(cluster, settings)
+        _load_user(user, cluster, merged.folders.get(cluster_name, Path()), settings)
+    return user, wanted
+
+
+def _merged(access: Access) -> _Merged | None:
+    """Read the files that exist; None if there are none. Raises `UnusableKubeconfig`."""
+    paths = [Path(one).expanduser().absolute() for one in name(access).split(os.pathsep) if one]
+    files = [(path.parent, config) for path in paths if (config := _read(path)) is not None]
+    if not files:
+        return None
+    merged = _Merged(
+        {part: {} for part in _PATHS},
+        {},
+        str(next((config["current-context"] for _, config in files if config.get("current-context")), "")),
+    )
+    for folder, config in files:
+        for part, fields in _PATHS.items():
+            for entry in config.get(part) or []:
+                content = entry.get(part[:-1])
+                content = dict(content) if isinstance(content, Mapping) else {}
+                content |= {field: str(folder / content[field]) for field in fields if content.get(field)}
+                merged.entries[part].setdefault(str(entry["name"]), content)
+                if part == "clusters":
+                    merged.folders.setdefault(str(entry["name"]), folder)
+    return merged
 
 
 def name(access: Access) -> str:
@@ -80,24 +115,20 @@ def name(access: Access) -> str:
 
 def namespace(access: Access) -> str | None:
     """Return the namespace of the kubeconfig's context, or None if it has none or cannot be read."""
-    from kubernetes.config.kube_config import list_kube_config_contexts  # noqa: PLC0415
-
     try:
-        contexts, current = list_kube_config_contexts(name(access))  # type: ignore[no-untyped-call]
-        wanted = access.context
-        entry = current if wanted is None else next(one for one in contexts if one["name"] == wanted)
-        found = entry["context"].get("namespace")
-    except (ConfigException, OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, StopIteration):
+        merged = _merged(access)
+    except (UnusableKubeconfig, OSError, ValueError):
         return None
+    found = merged and merged.entries["contexts"].get(access.context or merged.current, {}).get("namespace")
     return str(found) if found else None
 
 
-def _check_file(path: Path) -> None:
-    """Check that a file, if it exists, is a kubeconfig: the client's own errors do not say what is wrong."""
+def _read(path: Path) -> dict[str, Any] | None:
+    """Read a file that is a kubeconfig; None if it does not exist. Raises `UnusableKubeconfig`."""
     try:
         config = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except FileNotFoundError:
-        return  # as kubectl, if another file of KUBECONFIG exists
+        return None  # as kubectl, if another file of KUBECONFIG exists
     except IsADirectoryError:
         raise UnusableKubeconfig("a directory, not a kubeconfig file") from None
     except OSError as error:
@@ -117,47 +148,131 @@ def _check_file(path: Path) -> None:
         found = config.get(part) or []
         if not isinstance(found, list) or not all(isinstance(one, dict) and "name" in one for one in found):
             raise UnusableKubeconfig(f"not a kubeconfig file: {part} must be a list of objects with a name")
+    return config
 
 
-def _check_names(config: Any, access: Access) -> None:
+def _check_names(merged: _Merged, access: Access) -> None:
     """Check that the chosen context, cluster and user exist; the hint lists those that do."""
-    current = config.get("current-context")
-    if not (access.context or current):
-        known = _known(config, "contexts")
+    if not (access.context or merged.current):
+        known = _known(merged, "contexts")
         raise UnusableKubeconfig("no current context", hint=f"pass --context, one of: {known}" if known else "")
-    wanted = access.context or current
-    _check_name(config, "contexts", wanted)
-    context = next(one.value for one in config["contexts"] if one.value["name"] == wanted).get("context") or {}
-    # The client continues without a credential if the user of the context does not exist.
+    wanted = access.context or merged.current
+    _check_name(merged, "contexts", wanted)
+    context = merged.entries["contexts"][wanted]
     for part, option in (("clusters", access.cluster), ("users", access.user)):
-        of_context = context.get(part[:-1]) if isinstance(context, Mapping) else None
-        if option or of_context:
-            _check_name(
-                config, part, option or of_context, "" if option else f' of context "{shorten(str(wanted), 100)}"'
-            )
+        chosen = option or context.get(part[:-1])
+        if chosen:
+            _check_name(merged, part, str(chosen), "" if option else f' of context "{shorten(wanted, 100)}"')
 
 
-def _check_name(config: Any, part: str, wanted: Any, place: str = "") -> None:
-    if wanted not in [one.value["name"] for one in config[part]]:
-        known = _known(config, part) or "none"
+def _check_name(merged: _Merged, part: str, wanted: str, place: str = "") -> None:
+    if wanted not in merged.entries[part]:
+        known = _known(merged, part) or "none"
         raise UnusableKubeconfig(
-            f'{part[:-1]} "{shorten(str(wanted), 100)}"{place} not found', hint=f"known {part}: {known}"
+            f'{part[:-1]} "{shorten(wanted, 100)}"{place} not found', hint=f"known {part}: {known}"
         )
 
 
-def _known(config: Any, part: str) -> str:
-    return shorten(", ".join(str(one.value["name"]) for one in config[part]), _SHOWN)
+def _known(merged: _Merged, part: str) -> str:
+    return shorten(", ".join(merged.entries[part]), _SHOWN)
 
 
-def _choose(config: Any, access: Access) -> str | None:
-    """Replace cluster and user of the context by those of the options, and return the context's name."""
-    name = access.context or config.get("current-context")
-    for one in config["contexts"]:
-        if one.value["name"] == name:
-            one.value["context"].update(
-                {key: value for key, value in (("cluster", access.cluster), ("user", access.user)) if value}
-            )
-    return access.context
+def _load_cluster(cluster: Mapping[str, Any], settings: Configuration) -> None:
+    settings.host = str(cluster.get("server") or "").rstrip("/")
+    if data := cluster.get("certificate-authority-data"):
+        settings.ca_cert_data = b64decode(data).decode()
+    elif path := cluster.get("certificate-authority"):
+        settings.ssl_ca_cert = _existing(path)
+    settings.verify_ssl = not cluster.get("insecure-skip-tls-verify")
+    settings.tls_server_name = cluster.get("tls-server-name")
+    settings.proxy = cluster.get("proxy-url") or settings.proxy
+
+
+def _load_user(user: Mapping[str, Any], cluster: Mapping[str, Any], folder: Path, settings: Configuration) -> None:
+    """Load the credentials of a user: certificate, and token, exec plugin or password, in this order."""
+    certificate, key = (
+        (b64decode(user[f"{field}-data"]) if user.get(f"{field}-data") else user.get(field))
+        for field in ("client-certificate", "client-key")
+    )
+    file = user.get("tokenFile")
+    token = Path(file).read_text().strip() if file else str(user.get("token") or "").strip()
+    if token:
+        token = f"Bearer {token}"
+    elif "exec" in user:
+        status = _run(user["exec"], cluster, folder)
+        token = f"Bearer {str(status['token']).strip()}" if status.get("token") else ""
+        if status.get("clientCertificateData"):
+            certificate, key = (str(status[field]).encode() for field in ("clientCertificateData", "clientKeyData"))
+    elif "username" in user and "password" in user:
+        login = f"{user['username']}:{user['password']}"
+        token = urllib3.util.make_headers(basic_auth=login)["authorization"]
+    if token:
+        settings.api_key["BearerToken"] = token
+    settings.cert_file, settings.key_file = _files(settings, certificate, key)
+
+
+def _run(plugin: Any, cluster: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """Run an exec plugin and return its credentials. Raises `UnusableKubeconfig`."""
+    from kubernetes.config.exec_provider import ExecProvider  # noqa: PLC0415 - imports nothing else of the client
+
+    _check_plugin(plugin)
+    try:
+        status = ExecProvider(_Section(plugin), str(folder), _Section(cluster)).run()  # type: ignore[no-untyped-call]
+    except Exception as error:  # noqa: BLE001 - the client raises anything for a plugin's output
+        why = shorten(str(error), _SHOWN)
+        raise UnusableKubeconfig(f"exec plugin {_name(plugin)}: {why}", hint=_hint(plugin)) from None
+    if isinstance(status, Mapping):
+        if status.get("clientCertificateData") and not status.get("clientKeyData"):
+            raise UnusableKubeconfig(f"exec plugin {_name(plugin)}: clientKeyData is missing", hint=_hint(plugin))
+        if str(status.get("token") or "").strip() or status.get("clientCertificateData"):
+            return status
+    raise UnusableKubeconfig(f"exec plugin {_name(plugin)}: {_NO_PLUGIN_CREDENTIAL}", hint=_hint(plugin))
+
+
+def _files(settings: Configuration, *contents: bytes | str | None) -> list[str | None]:
+    """Return the paths of a certificate and its key; OpenSSL reads only files.
+
+    Contents of the kubeconfig are written to a folder that only this user can read, and that is deleted when `settings`
+    is no longer used, or on exit.
+    """
+    paths: list[str | None] = []
+    folder = None
+    for number, content in enumerate(contents):
+        if not isinstance(content, bytes):
+            paths.append(_existing(content) if content else None)
+            continue
+        if folder is None:
+            folder = Path(tempfile.mkdtemp(prefix="registry-webhook-"))
+            weakref.finalize(settings, shutil.rmtree, folder, ignore_errors=True)
+        file = folder / str(number)
+        file.write_bytes(content)
+        paths.append(str(file))
+    return paths
+
+
+def _existing(path: str) -> str:
+    if not Path(path).is_file():
+        raise UnusableKubeconfig(f"file does not exist: {shorten(path, _SHOWN)}")
+    return path
+
+
+def _load_with_client(cluster: Mapping[str, Any], user: Mapping[str, Any], settings: Configuration) -> None:
+    """Load the credentials of a legacy `auth-provider`. Raises `UnusableKubeconfig`."""
+    from kubernetes.config.kube_config import KubeConfigLoader  # noqa: PLC0415 - see above
+
+    config = {
+        "clusters": [{"name": "cluster", "cluster": dict(cluster)}],
+        "users": [{"name": "user", "user": dict(user)}],
+        "contexts": [{"name": "context", "context": {"cluster": "cluster", "user": "user"}}],
+        "current-context": "context",
+    }
+    KubeConfigLoader(config).load_and_set(settings)  # type: ignore[no-untyped-call]
+    # Our client reloads a token that the server rejects; the library's hook only handles expired ones.
+    settings.refresh_api_key_hook = None
+    if not settings.api_key.get("BearerToken") and not settings.cert_file:
+        provider = user["auth-provider"]
+        provider_name = shorten(str(provider.get("name") if isinstance(provider, Mapping) else provider), 60)
+        raise UnusableKubeconfig(f"auth-provider {provider_name} gave no token")
 
 
 def server(url: str | None) -> registry_origin.Origin:
@@ -174,18 +289,6 @@ def server(url: str | None) -> registry_origin.Origin:
     if origin is None:
         raise UnusableKubeconfig("server of the cluster has no valid host and port", hint=_SERVER_HINT)
     return origin
-
-
-def _user(config: Any, context: str | None) -> dict[str, Any]:
-    """Return the user of a context, or an empty mapping, for which the client reports the error."""
-    try:
-        contexts, users = ([one.value for one in config[items]] for items in ("contexts", "users"))
-        context_name = context or config["current-context"]
-        name = next(one["context"].get("user") for one in contexts if one["name"] == context_name)
-        found = next(one["user"] for one in users if one["name"] == name)
-    except (AttributeError, KeyError, StopIteration, TypeError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _check_plugin(plugin: Mapping[str, Any]) -> None:
@@ -206,23 +309,3 @@ def _name(plugin: Any) -> str:
 def _hint(plugin: Any) -> str:
     hint = plugin.get("installHint") if isinstance(plugin, Mapping) else None
     return shorten(" ".join(str(hint).split()), _SHOWN) if hint else ""
-
-
-@contextmanager
-def _failures() -> Iterator[list[str]]:
-    """Collect what the client logs about an exec plugin instead of logging it.
-
-    It uses the root logger, as nothing else does: a logger's filter sees only what is logged with that logger itself.
-    """
-    messages: list[str] = []
-
-    def collect(record: logging.LogRecord) -> bool:
-        messages.append(record.getMessage())
-        return False
-
-    root = logging.getLogger()
-    root.addFilter(collect)
-    try:
-        yield messages
-    finally:
-        root.removeFilter(collect)

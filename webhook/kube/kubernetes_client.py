@@ -1,4 +1,4 @@
-"""The parts of the Kubernetes client that a Pod needs, imported without the rest.
+"""The parts of the Kubernetes client that are used, imported without the rest.
 
 An import of any module of the client first runs `kubernetes/__init__.py`, which imports all of them, with OAuth,
 pydantic and web sockets: 330 modules and 19 MiB that a request to an API server does not use. Here the packages are

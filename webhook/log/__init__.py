@@ -13,8 +13,14 @@ unit as a suffix, or the value has it.
 | debug | everything that is frequent |
 """
 
-from webhook.log.configure import Format, batch, configure, dropped_lines, flush, info, set_level
-from webhook.log.formatters import Event, Fields, ItemList, escape, event, json_string, location, quoted, shorten
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from webhook.log.ascii import escape, shorten
+
+if TYPE_CHECKING:
+    from webhook.log.configure import Format, batch, configure, dropped_lines, flush, info, set_level
+    from webhook.log.formatters import Event, Fields, ItemList, event, json_string, location, quoted
 
 __all__ = [
     "Event",
@@ -34,3 +40,14 @@ __all__ = [
     "set_level",
     "shorten",
 ]
+
+_CONFIGURE = frozenset({"Format", "batch", "configure", "dropped_lines", "flush", "info", "set_level"})
+
+
+def __getattr__(name: str) -> Any:
+    """Import what writes a log when it is first used: most commands write none, and start faster without `logging`."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{'configure' if name in _CONFIGURE else 'formatters'}")
+    value = globals()[name] = getattr(module, name)
+    return value

@@ -15,6 +15,7 @@ from time import gmtime, strftime
 from traceback import walk_tb
 from typing import Protocol
 
+from webhook.log.ascii import escape, shorten
 from webhook.log.escaping import truncate
 
 #: Characters of a value, and of a list in a text line.
@@ -23,21 +24,6 @@ _PACKAGE = __name__.partition(".")[0]
 #: Characters of a list in a JSON line: container runtimes split lines at 16 KiB, and half an object is not JSON.
 _JSON_LIST_LIMIT = 12_000
 _is_plain = re.compile(rf"[A-Za-z0-9_./:@%+*,-]{{1,{_VALUE_LIMIT}}}").fullmatch
-
-
-def escape(text: str) -> str:
-    """Write `text` in printable ASCII on one line: anything else, and a backslash, becomes a backslash escape."""
-    if text.isascii() and text.isprintable() and "\\" not in text:
-        return text
-    return text.encode("unicode_escape").decode("ascii")
-
-
-def shorten(text: str, limit: int) -> str:
-    """Escape `text`, and cut it to `limit` characters with an ellipsis."""
-    if len(text) <= limit and text.isascii() and text.isprintable() and "\\" not in text:
-        return text
-    # No more is escaped than can be shown, however long the text is.
-    return truncate(escape(text[: limit + 1]), limit)
 
 
 def json_string(text: str) -> str:

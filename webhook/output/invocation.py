@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
@@ -19,8 +18,11 @@ def program() -> str:
     name = Path(sys.argv[0]).name
     if name.startswith(_PLUGIN_FILE):
         return _PLUGIN
-    if name == _MODULE_FILE and shutil.which(PROGRAM) is None:
-        return f"{shlex.quote(_shortest(sys.executable))} -m webhook"
+    if name == _MODULE_FILE:
+        import shutil  # noqa: PLC0415 - it imports all compression formats
+
+        if shutil.which(PROGRAM) is None:
+            return f"{shlex.quote(_shortest(sys.executable))} -m webhook"
     return PROGRAM
 
 

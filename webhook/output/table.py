@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from webhook.kube import manifests
 from webhook.log.escaping import escape_document
 from webhook.output.paragraphs import NARROWEST, cut, wrapped
 from webhook.output.terminal import GREEN, RED, YELLOW, Screen, Styled, join, styled
@@ -58,4 +57,6 @@ def structured(findings: Any, form: Form) -> str:
     plain = msgspec.to_builtins(findings, str_keys=True)
     if form == "json":
         return escape_document(msgspec.json.format(msgspec.json.encode(plain)).decode(), form)
+    from webhook.kube import manifests  # noqa: PLC0415 - most results are tables
+
     return manifests.dump(plain).rstrip("\n")

@@ -5,7 +5,6 @@ written.
 """
 
 import os
-import shutil
 import sys
 from collections.abc import Iterable
 from typing import NamedTuple, TextIO
@@ -30,8 +29,11 @@ class Screen(NamedTuple):
 
 def screen() -> Screen:
     """Return the properties of standard output; a file or a pipe has no width."""
-    width = shutil.get_terminal_size().columns if _is_terminal(sys.stdout) else None
-    return Screen(width, is_colored(sys.stdout))
+    if not _is_terminal(sys.stdout):
+        return Screen(None, is_colored(sys.stdout))
+    import shutil  # noqa: PLC0415 - it imports all compression formats
+
+    return Screen(shutil.get_terminal_size().columns, is_colored(sys.stdout))
 
 
 def is_colored(stream: TextIO | None) -> bool:

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -176,20 +175,13 @@ def test_connect_exec_plugin_token_refused_run_again(
         ("print('{}')", "missing key"),
         (
             'print(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "x", "status": {}}))',
-            "missing token or clientCertificateData",
+            "neither a token nor a certificate",
         ),
     ],
 )
-def test_connect_exec_plugin_failing_one_line_no_request(  # noqa: PLR0913, PLR0917 - fixtures
-    tmp_path: Path,
-    serve: Callable[[Behaviour], Server],
-    write: Write,
-    monkeypatch: pytest.MonkeyPatch,
-    body: str,
-    words: str,
+def test_connect_exec_plugin_failing_one_line_no_request(
+    tmp_path: Path, serve: Callable[[Behaviour], Server], write: Write, body: str, words: str
 ) -> None:
-    # As `log.configure` sets it: records do not name their function then.
-    monkeypatch.setattr(logging, "_srcfile", None)
     server = serve(wants(["first"]))
     said = refusal(write(f"https://127.0.0.1:{server.port}", plugin(tmp_path, body)))
     assert "exec plugin " in said
