@@ -57,7 +57,7 @@ _NOT_RESOLVE = {
 _NOT_CLUSTER = {
     *("aiohttp", "certifi", "dateutil", "oauthlib", "pydantic", "requests", "requests_oauthlib", "websocket"),
     *("asyncio", "flask", "gunicorn", "httptools", "jinja2", "jsonpatch", "uvloop", "werkzeug"),
-    *("webhook.kube.kubernetes_yaml", "webhook.log.configure"),
+    *("webhook.kube.kubernetes_yaml", "webhook.log.configuration"),
 }
 
 #: Runs a command as a user does, and prints what it has imported to standard error.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from webhook.log.ascii import escape, shorten
 
 if TYPE_CHECKING:
-    from webhook.log.configure import Format, batch, configure, dropped_lines, flush, info, set_level
+    from webhook.log.configuration import Format, batch, configure, dropped_lines, flush, info, set_level
     from webhook.log.formatters import Event, Fields, ItemList, event, json_string, location, quoted
 
 __all__ = [
@@ -41,13 +41,13 @@ __all__ = [
     "shorten",
 ]
 
-_CONFIGURE = frozenset({"Format", "batch", "configure", "dropped_lines", "flush", "info", "set_level"})
+_CONFIGURATION = frozenset({"Format", "batch", "configure", "dropped_lines", "flush", "info", "set_level"})
 
 
 def __getattr__(name: str) -> Any:
     """Import what writes a log when it is first used: most commands write none, and start faster without `logging`."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{'configure' if name in _CONFIGURE else 'formatters'}")
+    module = importlib.import_module(f"{__name__}.{'configuration' if name in _CONFIGURATION else 'formatters'}")
     value = globals()[name] = getattr(module, name)
     return value
