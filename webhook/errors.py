@@ -10,6 +10,7 @@
     │   └── UnreadableReview     its uid is readable, so it can be allowed or denied
     ├── InvalidManifest          not a Kubernetes manifest
     ├── PolicyLimitExceeded      the configuration does not fit in an admission policy
+    ├── KubernetesTooOld         the cluster's version has not what a generated policy needs
     ├── CertificateError         an unusable certificate or key
     ├── FileError                a file that cannot be read or written
     ├── InvalidCredential        a username, password or registry key that the kubelet cannot use
@@ -145,6 +146,10 @@ class InvalidManifest(RegistryWebhookError):
 
 class PolicyLimitExceeded(RegistryWebhookError):
     """The configuration does not fit in an admission policy; the message names the part that is too large."""
+
+
+class KubernetesTooOld(RegistryWebhookError):
+    """The cluster's version does not have what a generated policy needs."""
 
 
 class CertificateError(RegistryWebhookError):

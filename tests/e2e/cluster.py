@@ -68,7 +68,14 @@ class Cluster:
 
     def minor_version(self) -> int:
         """Give the second number of the API server's version."""
-        version = self.kubectl("version", "--output=json").manifest["serverVersion"]
+        return self._minor_version("serverVersion")
+
+    def client_minor_version(self) -> int:
+        """Give the second number of kubectl's version."""
+        return self._minor_version("clientVersion")
+
+    def _minor_version(self, whose: str) -> int:
+        version = self.kubectl("version", "--output=json").manifest[whose]
         return int("".join(filter(str.isdigit, version["minor"])))
 
     def get(self, namespace: str, what: str) -> Manifest:

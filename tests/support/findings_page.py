@@ -17,6 +17,7 @@ This page is generated from `webhook/output/finding_codes.py`.
 #: Headings of the areas. A code is `RW-<AREA>-<RESULT>`.
 AREAS = {
     "INSTALL": "Installation",
+    "KUBERNETES": "Kubernetes",
     "CONFIG": "Configuration",
     "POLICY": "Generated admission policies",
     "WEBHOOK": "Webhook configuration",

@@ -42,6 +42,7 @@ from webhook.kube.objects import (
     Secret,
     WebhookConfiguration,
 )
+from webhook.kubernetes_version import POLICY_MUTATE
 from webhook.pki import ca
 from webhook.pki.ca import KeyPair
 from webhook.readiness import Lease as State
@@ -217,6 +218,7 @@ def sound(**changed: Any) -> InstallationSnapshot:
     )
     seen = InstallationSnapshot(
         now=NOW,
+        kubernetes=POLICY_MUTATE,
         configuration=settings(),
         sidecar_hash=settings().digest,
         webhook_configuration=calling(),

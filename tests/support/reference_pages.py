@@ -11,6 +11,7 @@ from . import (
     dashboard_page,
     events_page,
     findings_page,
+    kubernetes_versions_page,
     metrics_page,
     permissions_page,
 )
@@ -25,6 +26,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "dashboard.md": dashboard_page.page,
     "events-and-logs.md": events_page.page,
     "findings.md": findings_page.page,
+    "kubernetes-versions.md": kubernetes_versions_page.page,
     "metrics.md": metrics_page.page,
     "permissions.md": permissions_page.page,
 }

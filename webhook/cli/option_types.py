@@ -10,6 +10,7 @@ import click
 
 from webhook.config.listen_address import Address
 from webhook.kube.object_names import is_namespace
+from webhook.kubernetes_version import KubernetesVersion
 
 # Compiled when they are used, because most commands use none of them.
 _ADDRESS = r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>[0-9]{1,5})"
@@ -120,6 +121,18 @@ class AddressType(click.ParamType[Address]):
         if found is None or int(found["port"]) >= _PORTS:
             raise BadValue("HOST:PORT such as 127.0.0.1:8443, [::1]:8443 or :8443", value, param, ctx)
         return Address(found["six"] or found["host"], int(found["port"]))
+
+
+class KubernetesVersionType(click.ParamType[KubernetesVersion]):
+    """A version of Kubernetes, with or without the patch level."""
+
+    name = "VERSION"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> KubernetesVersion:
+        found = value if isinstance(value, KubernetesVersion) else KubernetesVersion.parse(str(value))
+        if found is None:
+            raise BadValue("a version such as 1.30 or v1.30.14", value, param, ctx)
+        return found
 
 
 class DurationType(click.ParamType[float]):

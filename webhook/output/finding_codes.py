@@ -27,6 +27,8 @@ class Code(StrEnum):
 
     INSTALL_MISSING = "RW-INSTALL-MISSING", "registry-webhook is not installed."
 
+    KUBERNETES_TOO_OLD = "RW-KUBERNETES-TOO-OLD", "The cluster's version of Kubernetes is not supported."
+
     CONFIG_OK = "RW-CONFIG-OK", "The configuration is valid."
     CONFIG_UNKNOWN = "RW-CONFIG-UNKNOWN", "The configuration could not be read."
     CONFIG_INVALID = "RW-CONFIG-INVALID", "The configuration is invalid. There is one finding for each error."

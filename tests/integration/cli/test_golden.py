@@ -86,7 +86,13 @@ _CALLS: dict[str, list[str]] = {
     "report": ["report --kubeconfig missing", "report --fail-on rain"],
     "plan": ["plan --kubeconfig missing", "plan --output html"],
     # What it prints is in manifests/components/policy-*/policy.yaml, which test_policy.py compares.
-    "policy": ["policy guard --config config.yaml --kubeconfig kubeconfig", "policy guard --config invalid.yaml"],
+    "policy": [
+        "policy guard --config config.yaml --kubeconfig kubeconfig",
+        "policy guard --config invalid.yaml",
+        "policy guard --config config.yaml --kubernetes-version 1.30",
+        "policy mutate --config config.yaml --kubernetes-version 1.35",
+        "policy mutate --config config.yaml --kubernetes-version new",
+    ],
     "config": [
         "config --config config.yaml",
         "config --config config.yaml --check",

@@ -78,6 +78,38 @@ def test_guard_options_recorded(call: Run, configured: str, words: tuple[str, ..
     assert policy["metadata"]["annotations"].get("registry-webhook/policy-options") == options
 
 
+@pytest.mark.parametrize(
+    ("which", "version", "refused"),
+    [
+        ("guard", "1.30", "policy guard requires Kubernetes 1.33 or newer, not 1.30"),
+        ("guard", "v1.32.9-gke.100", "policy guard requires Kubernetes 1.33 or newer, not 1.32"),
+        ("guard", "1.33", None),
+        ("mutate", "v1.35.0", "policy mutate requires Kubernetes 1.36 or newer, not 1.35"),
+        ("mutate", "1.36", None),
+        ("mutate", "2.0", None),
+    ],
+)
+def test_policy_kubernetes_version_checked(
+    call: Run, configured: str, which: str, version: str, refused: str | None
+) -> None:
+    made = call("policy", which, configured, "--kubernetes-version", version)
+    if refused is None:
+        assert (made.returncode, made.stderr) == (0, "")
+        assert made.stdout == call("policy", which, configured).stdout
+    else:
+        assert (made.returncode, made.stdout) == (2, "")
+        error, hint = made.stderr.splitlines()
+        assert error == f"error: {refused} (--kubernetes-version)"
+        assert hint.startswith("hint: use ")
+
+
+@pytest.mark.parametrize("version", ["newest", "1", "1.x", "1.30\n", "-1.30"])
+def test_policy_kubernetes_version_invalid_refused(call: Run, configured: str, version: str) -> None:
+    made = call("policy", "guard", configured, f"--kubernetes-version={version}")
+    assert (made.returncode, made.stdout) == (2, "")
+    assert "--kubernetes-version must be a version such as 1.30" in made.stderr
+
+
 # From a cluster.
 
 _VARIABLES = {"WEBHOOK__ON_ERROR": "deny", "WEBHOOK__NAMESPACES__MODE": "all", "WEBHOOK__NAMESPACES__DENY": "x, y"}
@@ -115,6 +147,19 @@ def test_from_cluster_same_as_file_with_variables(
     for name, value in _VARIABLES.items():
         monkeypatch.setenv(name, value)
     assert made.stdout == call("policy", which, configured).stdout
+
+
+def test_from_cluster_too_old_refused_unless_version_given(call: Run, cluster: dict[str, Any]) -> None:
+    cluster["/version"] = {"gitVersion": "v1.32.5"}
+    words = ("policy", "guard", "--from-cluster", "--kubeconfig=kubeconfig")
+    made = call(*words)
+    assert (made.returncode, made.stdout) == (2, "")
+    assert made.stderr.startswith("error: policy guard requires Kubernetes 1.33 or newer, not 1.32 (")
+    # Before the cluster is upgraded.
+    assert call(*words, "--kubernetes-version=1.33").returncode == 0
+    # What cannot be compared is left to the API server.
+    cluster["/version"] = {"gitVersion": "unknown"}
+    assert call(*words).returncode == 0
 
 
 def test_from_cluster_without_installation_one_line(call: Run, cluster: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from webhook.output.phrases import counted
 
 #: Ordered so that the cause of several errors comes before its effects.
 _CHECKS: tuple[Check, ...] = (
+    check_deployment.check_kubernetes,
     check_config.check_valid,
     check_webhook_config.check_configuration,
     check_config.check_orphaned_policies,
@@ -57,7 +58,11 @@ class Report(Struct, frozen=True):
 def diagnose(snapshot: InstallationSnapshot) -> tuple[Finding, ...]:
     """Run every check and return the findings: errors, warnings, unknown results, then passed checks."""
     if _is_absent(snapshot):
-        found = [*check_config.check_orphaned_policies(snapshot), _not_installed(snapshot)]
+        found = [
+            *check_deployment.check_kubernetes(snapshot),
+            *check_config.check_orphaned_policies(snapshot),
+            _not_installed(snapshot),
+        ]
     else:
         found = [finding for check in _CHECKS for finding in check(snapshot)]
     return tuple(sorted(found, key=lambda finding: _WORST.index(finding.mark)))

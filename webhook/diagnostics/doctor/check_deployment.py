@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from webhook.constants import REFRESHER
+from webhook.constants import PROGRAM, REFRESHER
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, Replica
@@ -11,6 +11,7 @@ from webhook.diagnostics.remedy import refresher_log, remedy
 from webhook.errors import NotReadable
 from webhook.kube.objects import Deployment
 from webhook.kube.partial import known, known_or
+from webhook.kubernetes_version import OLDEST
 from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
@@ -19,6 +20,16 @@ from webhook.output.phrases import ago, counted, join_names
 _DEPLOYMENT, _ENDPOINTS, _LEASE = "Deployment", "Service endpoints", "leader election"
 #: Tolerance for a local clock that is ahead of the holder's.
 _AHEAD = timedelta(seconds=30)
+
+
+def check_kubernetes(snapshot: InstallationSnapshot) -> Iterator[Finding]:
+    """Report a version of Kubernetes that is too old; the others need no finding."""
+    if snapshot.kubernetes and snapshot.kubernetes < OLDEST:
+        why = (
+            f"the cluster has Kubernetes {snapshot.kubernetes}, and {PROGRAM} supports {OLDEST} or newer: the policies "
+            "that limit its ServiceAccount do not exist in it"
+        )
+        yield wording.error(Code.KUBERNETES_TOO_OLD, "Kubernetes", why, "upgrade the cluster")
 
 
 @check(_DEPLOYMENT, Code.DEPLOY_UNKNOWN)

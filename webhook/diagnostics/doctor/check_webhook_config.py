@@ -18,6 +18,7 @@ from webhook.diagnostics.webhook_match import find_webhook, is_never_called, is_
 from webhook.errors import NotReadable
 from webhook.kube.objects import Namespace, Webhook
 from webhook.kube.partial import known
+from webhook.kubernetes_version import POLICY_MUTATE
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 from webhook.output.phrases import counted, join_names
@@ -77,6 +78,9 @@ def _by_policy(snapshot: InstallationSnapshot) -> Finding:
     if not snapshot.has_policy:
         why = f"the webhook is switched off in favor of {policy}, which does not exist, so no Pod is rewritten"
         hint = "add the component policy-mutate, or remove the component policy-alone, and apply the manifests again"
+        if snapshot.kubernetes and snapshot.kubernetes < POLICY_MUTATE:
+            why += f": it requires Kubernetes {POLICY_MUTATE} or newer, and the cluster has {snapshot.kubernetes}"
+            hint = "remove the component policy-alone and apply the manifests again"
         return wording.error(Code.POLICY_MISSING, _WHAT, why, hint)
     return wording.ok(Code.POLICY_INSTEAD, _WHAT, f"{policy} rewrites Pods instead of the webhook")
 

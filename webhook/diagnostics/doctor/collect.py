@@ -50,6 +50,7 @@ from webhook.kube.reader import (
     Reader,
     Resource,
 )
+from webhook.kubernetes_version import KubernetesVersion
 from webhook.pull_secret.manifest import TYPE
 
 _OURS = f"app.kubernetes.io/name={PROGRAM}"
@@ -78,6 +79,7 @@ def collect(
     snapshot = InstallationSnapshot(
         now=now,
         names=names,
+        kubernetes=KubernetesVersion.parse(reader.version()),
         configuration=attempt(_configuration, installed) if settings is None else settings,
         sidecar_hash=_refresher_hash(installed) if settings is None else None,
         webhook_configuration=attempt(reader.get, WEBHOOKS, names.configuration),

@@ -25,6 +25,7 @@ from webhook.kube.objects import (
     WebhookConfiguration,
 )
 from webhook.kube.partial import known_or
+from webhook.kubernetes_version import KubernetesVersion
 from webhook.readiness import Readiness
 
 #: The prefix of the refresher's argument that makes it manage the certificate.
@@ -145,6 +146,8 @@ class InstallationSnapshot(Struct, frozen=True, kw_only=True):
     now: datetime
     """Aware."""
     names: InstallationNames = InstallationNames()
+    kubernetes: KubernetesVersion | None = None
+    """The API server's version; None if it is not one that can be compared."""
     configuration: EffectiveConfig | InvalidConfig | NotReadable
     """The configuration of the webhook container."""
     sidecar_hash: str | None = None

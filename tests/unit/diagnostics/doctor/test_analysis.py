@@ -51,6 +51,7 @@ from webhook.diagnostics.doctor.snapshot import (
 )
 from webhook.errors import NotReadable
 from webhook.kube.objects import DryRunResult, EndpointSlice, Metadata, Object
+from webhook.kubernetes_version import KubernetesVersion
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Mark
 from webhook.readiness import Notice, Readiness, Refresh
@@ -98,6 +99,19 @@ FAILING: dict[str, Case] = {
         {"webhook_configuration": calling(matchConditions=[{"name": "the-policy-rewrites", "expression": "false"}])},
         Code.POLICY_MISSING,
         "policy-mutate",
+    ),
+    "the policy that replaces the webhook cannot exist": Case(
+        {
+            "kubernetes": KubernetesVersion(1, 35),
+            "webhook_configuration": calling(matchConditions=[{"name": "the-policy-rewrites", "expression": "false"}]),
+        },
+        Code.POLICY_MISSING,
+        "remove the component policy-alone",
+    ),
+    "the cluster is too old": Case({"kubernetes": KubernetesVersion(1, 29)}, Code.KUBERNETES_TOO_OLD),
+    "the cluster is too old and nothing is installed": Case(
+        {"kubernetes": KubernetesVersion(1, 29), "webhook_configuration": None, "deployment": None},
+        Code.KUBERNETES_TOO_OLD,
     ),
     "Pods without labels are excluded": Case(
         {"webhook_configuration": calling(objectSelector={"matchLabels": {"app": "x"}})}, Code.SELECT_PODS
