@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from webhook.kubernetes_version import POLICY_MUTATE
+
 from .chart_files import CHART
 from .kustomize import Manifest
 from .manifest_variants import CHECKOUT, COMPONENTS, CREDENTIAL, MANIFESTS, Variant
@@ -17,7 +19,7 @@ HELM = shutil.which("helm")
 needs_helm = pytest.mark.skipif(HELM is None, reason="needs helm on PATH: .ci/helm installs it")
 
 RELEASE = "registry-webhook"
-KUBERNETES = "1.34.0"
+KUBERNETES = f"{POLICY_MUTATE}.0"
 
 Values = dict[str, Any]
 

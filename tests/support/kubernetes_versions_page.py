@@ -27,7 +27,7 @@ _OLDER = f"""
 read the cluster's version. Otherwise, name it:
 
 ```console
-$ registry-webhook policy guard --config config.yaml --kubernetes-version {OLDEST}
+$ registry-webhook policy guard --kubernetes-version {OLDEST}
 error: policy guard requires Kubernetes {POLICY_GUARD} or newer, not {OLDEST} (--kubernetes-version)
 hint: use the component fail-closed, with which no Pod is created while the webhook does not answer
 ```

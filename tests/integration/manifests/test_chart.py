@@ -6,12 +6,13 @@ from copy import deepcopy
 import pytest
 
 from tests.support import kubernetes_schema
-from tests.support.chart import COMPONENT_VALUES, needs_helm, objects, values_of
+from tests.support.chart import COMPONENT_VALUES, RenderError, needs_helm, objects, render, values_of
 from tests.support.chart_files import CHART, FILES
 from tests.support.kustomize import Manifest, compose, identity
 from tests.support.manifest_variants import CHECKOUT, COMPONENTS, VARIANTS, Variant, composed
 from webhook.config.load import load
 from webhook.constants import MANAGED_BY_LABEL
+from webhook.kubernetes_version import OLDEST, POLICY_GUARD, POLICY_MUTATE, KubernetesVersion
 
 Identity = tuple[str, str, str, str]
 
@@ -76,3 +77,17 @@ def test_every_component_has_values() -> None:
 def test_made_file_current(name: str) -> None:
     """`make chart` writes it."""
     assert (CHART / name).read_text() == FILES[name]()
+
+
+@needs_helm
+@pytest.mark.parametrize(("key", "needed"), [("guard", POLICY_GUARD), ("mutate", POLICY_MUTATE)])
+def test_policy_cluster_too_old_refused_with_version(key: str, needed: KubernetesVersion) -> None:
+    values = COMPONENT_VALUES[f"policy-{key}"]
+    older = f"v{needed.major}.{needed.minor - 1}.9-gke.100"
+    with pytest.raises(
+        RenderError, match=rf"policies\.{key} requires Kubernetes {needed} or newer, not {older}; hint: "
+    ):
+        render(values, "--kube-version", older)
+    assert f"name: registry-webhook-{key}" in render(values, "--kube-version", f"v{needed}.0")
+    # Without a policy it is no obstacle.
+    render({}, "--kube-version", f"v{OLDEST}.0")
