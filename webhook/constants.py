@@ -11,6 +11,8 @@ PROGRAM = "registry-webhook"
 
 #: Where the documentation of this version is read. The project has no fixed home yet, see RELEASING.md.
 DOCS = "https://github.com/OWNER/REPOSITORY/blob/main/docs"
+#: Where a file of the repository is downloaded.
+RAW = "https://raw.githubusercontent.com/OWNER/REPOSITORY/main"
 
 #: The namespace that the manifests install the webhook in.
 DEFAULT_NAMESPACE = "registry-webhook"

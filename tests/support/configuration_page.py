@@ -2,7 +2,7 @@
 
 import msgspec
 
-from webhook.config import schema
+from webhook.config import json_schema, schema
 from webhook.config.schema import SettingKey
 
 _HEAD = """\
@@ -29,7 +29,18 @@ invalid, running processes keep the last valid configuration, and a restarted pr
 `/readyz` report the error.
 
 `registry-webhook config` shows the current value and the origin of each key, and `registry-webhook config --check`
-reports errors.
+reports errors. Both also read a ConfigMap, such as `kubectl kustomize my-cluster | registry-webhook config --check -`.
+
+## Schema for editors
+`registry-webhook config --schema` prints the [JSON Schema](config.schema.json) of the file (draft 7). An editor with
+the YAML language server checks and completes a file that begins with this line:
+
+```yaml
+# yaml-language-server: $schema={URL}
+```
+
+The schema has types, limits and names. `config --check` also checks the syntax of registries and patterns, and values
+that depend on each other.
 """
 
 _NOTES = """
@@ -61,7 +72,7 @@ def page() -> str:
     if left:
         raise KeyError(f"add to _TOPICS: {', '.join(sorted(left))}")
     sections = (f"\n## {topic}\n{''.join(map(_section, found))}" for topic, found in grouped.items())
-    return _HEAD + "".join(sections) + _NOTES
+    return _HEAD.replace("{URL}", json_schema.URL) + "".join(sections) + _NOTES
 
 
 def _section(key: SettingKey) -> str:

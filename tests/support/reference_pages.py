@@ -1,4 +1,4 @@
-"""Writes the generated pages of docs/reference: `make reference`."""
+"""Writes the generated files of docs/reference: `make reference`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +7,7 @@ from . import (
     alerts_page,
     commands_page,
     components_page,
+    config_schema,
     configuration_page,
     dashboard_page,
     events_page,
@@ -22,6 +23,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "alerts.md": alerts_page.page,
     "commands.md": commands_page.page,
     "components.md": components_page.page,
+    "config.schema.json": config_schema.file,
     "configuration.md": configuration_page.page,
     "dashboard.md": dashboard_page.page,
     "events-and-logs.md": events_page.page,

@@ -55,8 +55,8 @@ config_option = click.option(
     metavar="FILE",
     type=PathType(),
     envvar=CONFIG_VARIABLE,
-    help=f"Configuration file, YAML; - reads standard input. Default: ${CONFIG_VARIABLE}, then the built-in defaults. "
-    "Environment variables override the file.",
+    help="Configuration file, YAML, or manifests with its ConfigMap; - reads standard input. Default: "
+    f"${CONFIG_VARIABLE}, then the built-in defaults. Environment variables override the file.",
 )
 
 
@@ -215,10 +215,29 @@ cluster_read_options = cluster_output_options("table", "json", "yaml")
 
 
 def load_options(config: Path | None, installation_namespace: str | None = None) -> Loaded:
-    """Load the configuration from a file and the environment. Raises `ConfigurationError` or `FileError`."""
+    """Load the configuration from a file and the environment.
+
+    Raises `ConfigurationError`, `FileError` or `InvalidManifest`.
+    """
     variables = {NAMESPACE_VARIABLE: installation_namespace} if installation_namespace else {}
-    content = b"" if config is None else _read_once(str(config), files.LIMIT)
-    return load(content, config_name(config), {**os.environ, **variables})
+    return load(*_config_text(config), {**os.environ, **variables})
+
+
+def _config_text(config: Path | None) -> tuple[bytes, str]:
+    """Return a configuration, which may be in a ConfigMap among manifests, and its name for messages."""
+    from webhook.kube import config_manifest
+
+    name = config_name(config)
+    if config is None:
+        return b"", name
+    content = _read_once(str(config), _INPUT_LIMIT)
+    if config_manifest.may_be_manifest(content):
+        found = config_manifest.configuration(content, name, is_file=config.is_file())
+        if found is not None:
+            content, name = found
+    if len(content) > files.LIMIT:
+        raise FileError(f"larger than {files.LIMIT // 1024 // 1024} MiB", where=name)
+    return content, name
 
 
 def config_name(config: Path | None) -> str:

@@ -255,6 +255,9 @@ class _ConfigReader:
             except msgspec.ValidationError:
                 self.add_issue(key.path, origin, value, f"must be {key.expected(value)}", hints.of_value(key, value))
             return
+        if len(value) > key.most_items:
+            self.add_issue(key.path, origin, None, f"must be {key.expected(value)}")
+            return
         items = {}
         for index, item in enumerate(value):
             try:

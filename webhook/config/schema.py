@@ -49,7 +49,7 @@ class SettingKey(NamedTuple):
     @property
     def description(self) -> str:
         """What it does, in one or two sentences with units."""
-        return _description(self.type)
+        return description(self.type)
 
     @property
     def type_name(self) -> str:
@@ -66,11 +66,17 @@ class SettingKey(NamedTuple):
         """The keys of the mappings in a list, `from` and `to`, with their descriptions."""
         if not (self.is_list and isinstance(self.item_type, type) and issubclass(self.item_type, Struct)):
             return {}
-        return {field.encode_name: _description(field.type) for field in msgspec.structs.fields(self.item_type)}
+        return {field.encode_name: description(field.type) for field in msgspec.structs.fields(self.item_type)}
 
     @property
     def item_type(self) -> Any:
-        return next(argument for argument in _arguments(self.type, tuple) if argument is not Ellipsis)
+        return next(argument for argument in arguments(self.type, tuple) if argument is not Ellipsis)
+
+    @property
+    def most_items(self) -> int:
+        """The limit of items of a list; 0 for another type."""
+        found = bare(inspect.type_info(self.type))
+        return found.max_length or 0 if isinstance(found, inspect.VarTupleType) else 0
 
     def expected(self, value: object) -> str:
         """Return what is allowed instead of `value`."""
@@ -88,11 +94,11 @@ class SettingKey(NamedTuple):
     @property
     def choices(self) -> list[str]:
         """The allowed strings; empty for a type with others."""
-        return list(_arguments(self.type, Literal))
+        return list(arguments(self.type, Literal))
 
     @property
     def is_boolean(self) -> bool:
-        return isinstance(_bare(inspect.type_info(self.type)), inspect.BoolType)
+        return isinstance(bare(inspect.type_info(self.type)), inspect.BoolType)
 
     @property
     def is_seconds(self) -> bool:
@@ -105,11 +111,11 @@ class SettingKey(NamedTuple):
     @property
     def is_text(self) -> bool:
         """Whether the value is a string, which a variable has without YAML syntax."""
-        return isinstance(_bare(inspect.type_info(self.type)), inspect.StrType)
+        return isinstance(bare(inspect.type_info(self.type)), inspect.StrType)
 
     @property
     def is_list(self) -> bool:
-        return isinstance(_bare(inspect.type_info(self.type)), inspect.VarTupleType)
+        return isinstance(bare(inspect.type_info(self.type)), inspect.VarTupleType)
 
 
 def variable(path: str) -> str:
@@ -162,12 +168,12 @@ def _keys(prefix: str, struct: Any) -> list[SettingKey]:
     return found
 
 
-def _bare(info: inspect.Type) -> inspect.Type:
+def bare(info: inspect.Type) -> inspect.Type:
     """Return the type without its description and None."""
     if isinstance(info, inspect.Metadata):
-        return _bare(info.type)
+        return bare(info.type)
     if isinstance(info, inspect.UnionType):
-        return next(_bare(option) for option in info.types if not isinstance(option, inspect.NoneType))
+        return next(bare(option) for option in info.types if not isinstance(option, inspect.NoneType))
     return info
 
 
@@ -180,25 +186,26 @@ def _is_allowed(annotation: Any, value: object) -> bool:
 
 
 def _is_seconds(annotation: Any) -> bool:
-    return isinstance(_bare(inspect.type_info(annotation)), inspect.IntType) and bool(
-        _SECONDS.search(_description(annotation))
+    return isinstance(bare(inspect.type_info(annotation)), inspect.IntType) and bool(
+        _SECONDS.search(description(annotation))
     )
 
 
-def _arguments(annotation: Any, origin: Any) -> tuple[Any, ...]:
+def arguments(annotation: Any, origin: Any) -> tuple[Any, ...]:
     """Return the arguments of the tuple or Literal in an annotation, within Annotated and `| None`."""
     if get_origin(annotation) is origin:
         return get_args(annotation)
-    return next((found for inner in get_args(annotation) if (found := _arguments(inner, origin))), ())
+    return next((found for inner in get_args(annotation) if (found := arguments(inner, origin))), ())
 
 
-def _description(annotation: Any) -> str:
+def description(annotation: Any) -> str:
+    """Return the description in an annotation; empty if it has none."""
     metadata = getattr(annotation, "__metadata__", ())
     return next((meta.description for meta in metadata if isinstance(meta, Meta) and meta.description), "")
 
 
 def _type_name(info: inspect.Type) -> str:
-    match _bare(info):
+    match bare(info):
         case inspect.IntType():
             return "whole number"
         case inspect.BoolType():
@@ -214,21 +221,21 @@ def _type_name(info: inspect.Type) -> str:
 
 
 def _allowed(annotation: Any) -> str:
-    match _bare(inspect.type_info(annotation)):
+    match bare(inspect.type_info(annotation)):
         case inspect.IntType(ge=low, le=high):
             return f"{low} to {high}"
         case inspect.BoolType():
             return "true, false"
         case inspect.LiteralType():
             # In the order of their declaration; msgspec sorts them.
-            return ", ".join(_arguments(annotation, Literal))
+            return ", ".join(arguments(annotation, Literal))
         case _:
             return ""
 
 
 def _expected(annotation: Any, value: object) -> str:
     info = inspect.type_info(annotation)
-    match _bare(info), value:
+    match bare(info), value:
         case inspect.LiteralType(), _:
             return f"one of: {_allowed(annotation)}"
         case inspect.IntType(), _:

@@ -1,10 +1,13 @@
 """`config`: the current configuration, and whether a file is valid."""
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from webhook.config import json_schema
 
 _Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -124,3 +127,58 @@ def test_config_without_registry_and_rules_warns(run: _Run, tmp_path: Path, text
     assert first.startswith("warning: no image is rewritten")
     assert second.startswith("hint: ")
     assert "config.yaml" in second
+
+
+_CONFIG_MAP = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: registry-webhook}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: registry-webhook, namespace: registry-webhook}
+data:
+  config.yaml: |
+    registry:
+      server: registry.example.com
+"""
+
+
+@pytest.mark.parametrize("words", [("--check", "-"), ("-", "--check"), ("--check", "--config", "-")])
+@pytest.mark.parametrize("text", [_TEXT, _CONFIG_MAP])
+def test_config_check_standard_input_and_config_map(run: _Run, words: tuple[str, ...], text: str) -> None:
+    done = run("config", *words, stdin=text)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "standard input: valid\n", "")
+
+
+def test_config_check_manifests_errors_of_both_levels(run: _Run, tmp_path: Path) -> None:
+    (tmp_path / "cm.yaml").write_text(_CONFIG_MAP.replace("server:", "sever:"))
+    done = run("config", "--check", "cm.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "(cm.yaml:11)" in done.stderr
+    done = run("config", "--check", "-", stdin=_CONFIG_MAP.partition("---")[0])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["error", "hint"]
+
+
+@pytest.mark.usefixtures("file")
+def test_config_file_named_twice_refused(run: _Run) -> None:
+    done = run("config", "config.yaml", "--config", "config.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    # The variable is only a default.
+    done = run("config", "--check", "config.yaml", variables={"REGISTRY_WEBHOOK_CONFIG": "missing.yaml"})
+    assert done.returncode == 0
+
+
+def test_config_larger_than_limit_refused(run: _Run) -> None:
+    done = run("config", "--check", "-", stdin=f"#{'x' * 1024 * 1024}\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "1 MiB" in done.stderr
+
+
+def test_config_schema_printed(run: _Run) -> None:
+    done = run("config", "--schema")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == json_schema.document()
+    done = run("config", "--schema", "--check")
+    assert (done.returncode, done.stdout) == (2, "")

@@ -96,6 +96,10 @@ _CALLS: dict[str, list[str]] = {
     "config": [
         "config --config config.yaml",
         "config --config config.yaml --check",
+        "config --check configmap.yaml",
+        "config --check service.yaml",
+        "config --check config.yaml --config config.yaml",
+        "config --schema --check",
         "config --config invalid.yaml",
         "config --config invalid.yaml --check",
         *(f"config --config {name}" for name in ("everything-wrong.yaml", *_NO_YAML)),
@@ -139,6 +143,8 @@ _FILES = {
             "spec": {"containers": [{"name": "a", "image": "nginx"}, {"name": "b", "image": "ghcr.io/org/app:2"}]},
         }
     ),
+    "configmap.yaml": "apiVersion: v1\nkind: ConfigMap\ndata:\n  config.yaml: |\n    webhook:\n      verify: maybe\n",
+    "service.yaml": "apiVersion: v1\nkind: Service\n",
     "invalid.yaml": "webhook:\n  verify: maybe\n  timeout: 1\n  exclude: nginx\n",
     "everything-wrong.yaml": EVERYTHING_WRONG,
     **_NO_YAML,
