@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from . import values_schema
+
 _MANIFESTS = Path(__file__).parents[2] / "manifests"
 CHART = _MANIFESTS / "helm/registry-webhook"
 
@@ -38,6 +40,7 @@ def guard() -> str:
 
 
 FILES: dict[str, Callable[[], str]] = {
+    "values.schema.json": lambda: values_schema.file(CHART / "values.yaml"),
     "templates/guard.yaml": guard,
     "files/alerts.yaml": (_MANIFESTS / "monitoring/alerts.yaml").read_text,
     "files/dashboard.json": (_MANIFESTS / "monitoring/dashboard.json").read_text,
