@@ -56,7 +56,10 @@ def steps(
         why = "the webhook configuration has no rule for the creation of Pods"
         yield Finding(Mark.FAIL, Code.WEBHOOK_RULES, "operation", why, "apply the manifests of the installation again")
     for condition in webhook.match_conditions:
-        yield _of_condition(condition.name, condition.expression, annotations)
+        if prefixes := denied_prefixes(condition.expression):
+            yield _of_name(condition.name, prefixes, namespace)
+        else:
+            yield _of_condition(condition.name, condition.expression, annotations)
 
 
 def selects(selector: Selector, labels: Mapping[str, str]) -> bool:
@@ -108,7 +111,20 @@ def is_never_called(webhook: Webhook) -> bool:
 
 def is_shipped(expression: str) -> bool:
     """Return whether a match condition is one of the manifests, or a constant."""
-    return _plain(expression) in {*_ABOUT, _NEVER}
+    return _plain(expression) in {*_ABOUT, _NEVER} or bool(denied_prefixes(expression))
+
+
+def denied_prefixes(expression: str) -> tuple[str, ...]:
+    """Return the prefixes of names of namespaces that a match condition denies, empty if it is another condition."""
+    inner = _DENYING.fullmatch(_plain(expression))
+    parts = [_PREFIX.fullmatch(part) for part in inner[1].split(" || ")] if inner else []
+    prefixes = tuple(part[1] for part in parts if part)
+    return prefixes if len(prefixes) == len(parts) else ()
+
+
+def denies(webhook: Webhook, namespace: str) -> bool:
+    """Return whether a match condition denies a namespace by its name."""
+    return any(namespace.startswith(denied_prefixes(one.expression)) for one in webhook.match_conditions)
 
 
 def _is_met(requirement: Requirement, labels: Mapping[str, str]) -> bool:
@@ -135,13 +151,23 @@ def _of_namespace(selector: Selector, namespace: Namespace) -> Finding:
             Mark.OK, Code.NAMESPACE_OK, what, f"the webhook configuration selects namespace {name} by {cause}"
         )
     if missing.key == NAMESPACE_NAME_LABEL:
-        return Finding(
-            Mark.FAIL,
-            Code.NAMESPACE_EXCLUDED,
-            what,
-            f"the webhook configuration excludes namespace {name} by its name",
-        )
+        return Finding(Mark.FAIL, Code.NAMESPACE_EXCLUDED, what, _excluded(name))
     return Finding(Mark.FAIL, Code.NAMESPACE_NOT_SELECTED, what, *_unlabelled(missing, name, labels))
+
+
+def _excluded(namespace: str) -> str:
+    return f"the webhook configuration excludes namespace {namespace} by its name"
+
+
+def _of_name(condition: str, prefixes: tuple[str, ...], namespace: Namespace | NotReadable) -> Finding:
+    what = f"condition {condition}"
+    if isinstance(namespace, NotReadable):
+        return Finding(Mark.UNKNOWN, Code.NAMESPACE_UNKNOWN, what, str(namespace))
+    name = namespace.metadata.name
+    if name.startswith(prefixes):
+        return Finding(Mark.FAIL, Code.NAMESPACE_EXCLUDED, what, _excluded(name))
+    why = f"true, because namespace {name} does not begin with {', '.join(prefixes)}"
+    return Finding(Mark.OK, Code.WEBHOOK_CONDITION_OK, what, why)
 
 
 def _unlabelled(missing: Requirement, name: str, labels: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
@@ -213,6 +239,9 @@ def _plain(expression: str) -> str:
     return re.sub(r"\s+", " ", expression).strip()
 
 
+#: The match condition of cluster-wide installations, which lists prefixes.
+_DENYING = re.compile(r"!\((.*)\)")
+_PREFIX = re.compile(r"request\.namespace\.startsWith\('([a-z0-9-]+)'\)")
 _UPDATES, _MIRRORS = "updates", "mirror Pods"
 #: The subject of each shipped condition, by its expression.
 _ABOUT = {

@@ -36,6 +36,7 @@ from webhook.constants import (
     PROGRAM,
     SYSTEM_NAMESPACES,
 )
+from webhook.diagnostics import webhook_match
 from webhook.settings import Configuration, CredentialSettings
 
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a folder
@@ -161,17 +162,23 @@ def test_webhook_and_configuration_select_same_namespaces(objects: Objects) -> N
     assert matches(selector, {_NAME_LABEL: "team-a", ENABLED_LABEL: "true"})
     assert not matches(selector, {_NAME_LABEL: "team-a", ENABLED_LABEL: "false"})
     assert matches(selector, {_NAME_LABEL: "team-a"}) == (settings.mode == "all")
-    for name in settings.deny:
-        assert not matches(selector, {_NAME_LABEL: name, ENABLED_LABEL: "true"})
-    kept_off = {name for one in selector["matchExpressions"] if one["key"] == _NAME_LABEL for name in one["values"]}
-    assert kept_off == {*settings.deny, *SYSTEM_NAMESPACES, DEFAULT_NAMESPACE}
+    excluded = {name for one in selector["matchExpressions"] if one["key"] == _NAME_LABEL for name in one["values"]}
+    prefixes = [
+        f"{prefix}*"
+        for one in objects.webhook["matchConditions"]
+        for prefix in webhook_match.denied_prefixes(one["expression"])
+    ]
+    assert excluded | set(prefixes) == {*settings.deny, *SYSTEM_NAMESPACES, DEFAULT_NAMESPACE}
+    assert bool(prefixes) == (settings.mode == "all")
 
 
 def test_guard_and_configuration_select_same_namespaces(objects: Objects) -> None:
     settings = configuration(objects, "refresher").webhook.namespaces
     variables = objects.named("ValidatingAdmissionPolicy", f"{PROGRAM}-namespaces")["spec"]["variables"]
     (selected,) = (variable["expression"] for variable in variables if variable["name"] == "selected")
-    label, *denied = re.findall(r"'([^']+)'", selected.partition("orValue('')")[2])
+    label, *denied = re.findall(
+        r"'([^']+)'", re.sub(r"startsWith\('([^']+)'\)", r"'\1*'", selected.partition("orValue('')")[2])
+    )
     assert (label, "!=" in selected) == (("false", True) if settings.mode == "all" else ("true", False))
     assert denied == list(settings.deny)
 
@@ -385,7 +392,7 @@ def sorted_lists(value: Any) -> Any:
 def test_cluster_wide_infrastructure_denied() -> None:
     settings = configuration(alone("cluster-wide"), "webhook").webhook.namespaces
     assert settings.mode == "all"
-    assert {"kube-flannel", "longhorn-system", "ingress-nginx", "cert-manager"} <= set(settings.deny)
+    assert {"kube-flannel", "longhorn-system", "ingress-nginx", "cert-manager", "openshift-*"} <= set(settings.deny)
 
 
 def test_policy_alone_webhook_never_called() -> None:

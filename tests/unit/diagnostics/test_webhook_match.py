@@ -24,8 +24,8 @@ def shipped() -> WebhookConfiguration:
     return msgspec.convert(yaml.safe_load(MANIFEST.read_text()), WebhookConfiguration)
 
 
-def namespace(labels: dict[str, str]) -> Namespace:
-    return msgspec.convert({"metadata": {"name": "team-a", "labels": labels}}, Namespace)
+def namespace(labels: dict[str, str], name: str = "team-a") -> Namespace:
+    return msgspec.convert({"metadata": {"name": name, "labels": labels}}, Namespace)
 
 
 def found(
@@ -157,6 +157,43 @@ def test_steps_constant_condition_evaluated(expression: str, code: Code) -> None
     changed = msgspec.structs.replace(webhook.match_conditions[0], expression=expression)
     *_, step = webhook_match.steps(msgspec.structs.replace(webhook, match_conditions=(changed,)), LABELLED, {}, {})
     assert step.code is code
+
+
+_PREFIXES = "!(request.namespace.startsWith('cattle-')\n|| request.namespace.startsWith('openshift-'))"
+
+
+@pytest.mark.parametrize(
+    ("expression", "prefixes"),
+    [
+        (_PREFIXES, ("cattle-", "openshift-")),
+        ("!(request.namespace.startsWith('gke-'))", ("gke-",)),
+        ("request.namespace.startsWith('gke-')", ()),
+        ("!(request.namespace.startsWith('gke-') && request.namespace.startsWith('aks-'))", ()),
+        ("!(request.namespace.startsWith('gke-') || object.spec.hostNetwork)", ()),
+        ("!(request.namespace in ['gke-'])", ()),
+        ("true", ()),
+    ],
+)
+def test_denied_prefixes_of_condition(expression: str, prefixes: tuple[str, ...]) -> None:
+    assert webhook_match.denied_prefixes(expression) == prefixes
+
+
+@pytest.mark.parametrize(
+    ("where", "mark", "code"),
+    [
+        (LABELLED, Mark.OK, Code.WEBHOOK_CONDITION_OK),
+        (namespace({ENABLED: "true"}, "openshift-monitoring"), Mark.FAIL, Code.NAMESPACE_EXCLUDED),
+        (NotReadable("no right to read Namespaces team-a"), Mark.UNKNOWN, Code.NAMESPACE_UNKNOWN),
+    ],
+)
+def test_steps_namespace_denied_by_prefix(where: Namespace | NotReadable, mark: Mark, code: Code) -> None:
+    (webhook,) = shipped().webhooks
+    condition = msgspec.structs.replace(webhook.match_conditions[0], expression=_PREFIXES)
+    webhook = msgspec.structs.replace(webhook, match_conditions=(condition,))
+    *_, step = webhook_match.steps(webhook, where, {}, {})
+    assert (step.mark, step.code) == (mark, code)
+    if isinstance(where, Namespace):
+        assert webhook_match.denies(webhook, where.metadata.name) is (mark is Mark.FAIL)
 
 
 def test_find_webhook_ignores_other_webhooks() -> None:

@@ -14,7 +14,7 @@ from webhook.constants import (
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
-from webhook.diagnostics.webhook_match import find_webhook, is_never_called, is_shipped, rule_covers, selects
+from webhook.diagnostics.webhook_match import denies, find_webhook, is_never_called, is_shipped, rule_covers, selects
 from webhook.errors import NotReadable
 from webhook.kube.objects import Namespace, Webhook
 from webhook.kube.partial import known
@@ -228,7 +228,8 @@ def _namespaces(
     missed = [
         one.metadata.name
         for one in namespaces
-        if _is_selected(one, settings) and not selects(webhook.namespace_selector, one.metadata.labels)
+        if _is_selected(one, settings)
+        and (not selects(webhook.namespace_selector, one.metadata.labels) or denies(webhook, one.metadata.name))
     ]
     if missed:
         why = f"the webhook is not called for {counted(len(missed), 'selected namespace')}: {join_names(missed)}"

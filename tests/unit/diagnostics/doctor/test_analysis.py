@@ -235,6 +235,17 @@ FAILING: dict[str, Case] = {
         },
         Code.SELECT_NAMESPACES,
     ),
+    "the webhook is not called for a selected namespace by its prefix": Case(
+        {
+            "webhook_configuration": calling(
+                matchConditions=[
+                    *msgspec.to_builtins(calling().webhooks[0].match_conditions),
+                    {"name": "the-namespace-is-not-denied", "expression": "!(request.namespace.startsWith('team-'))"},
+                ]
+            )
+        },
+        Code.SELECT_NAMESPACES,
+    ),
     "permissions are missing": Case(
         {
             "permissions": dict.fromkeys(required_permissions(PULL_SECRET, manages_certificate=True), False),
