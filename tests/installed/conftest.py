@@ -56,6 +56,7 @@ _ORDER = (
     "nodes",
     "removal",
     "cluster_wide",
+    "restrictions",
 )
 
 #: A certificate that lives a minute and an authority that lives three: they are renewed and changed while one looks.

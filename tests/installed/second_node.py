@@ -17,8 +17,8 @@ from typing import NamedTuple
 from tests.e2e.cluster import Cluster, Manifest, eventually
 
 NAME = "node2"
-#: A network device that drops all packets.
-_NOWHERE = "lost-node"
+#: A network device that leads nowhere, and an address on its link that nothing has.
+_DEVICE, _NOTHING = "lost-node", "02:00:00:00:00:01"
 
 
 class SecondNode(NamedTuple):
@@ -40,8 +40,8 @@ class SecondNode(NamedTuple):
         addresses = [pod["status"]["podIP"] for pod in pods] if silent else []
         processes = [*(int(file.read_text()) for file in self.pid_files), *_processes(containers)]
         assert len(processes) > len(self.pid_files), "the containers have no process on this machine"
+        _unplug(addresses)
         try:
-            _unplug(addresses)
             for process in processes:
                 os.kill(process, signal.SIGKILL)
             yield
@@ -72,15 +72,17 @@ def _processes(containers: Sequence[str]) -> list[int]:
 
 def _unplug(addresses: Sequence[str]) -> None:
     if addresses:
-        _ip("link", "add", _NOWHERE, "type", "dummy")
-        _ip("link", "set", _NOWHERE, "up")
+        _ip("link", "add", _DEVICE, "type", "veth", "peer", "name", f"{_DEVICE}-end")
+        _ip("link", "set", f"{_DEVICE}-end", "up")
+        _ip("link", "set", _DEVICE, "up")
     for address in addresses:
-        _ip("route", "add", address, "dev", _NOWHERE)
+        _ip("route", "add", address, "dev", _DEVICE)
+        _ip("neighbor", "add", address, "lladdr", _NOTHING, "dev", _DEVICE)
 
 
 def _plug_in(addresses: Sequence[str]) -> None:
     if addresses:
-        _ip("link", "delete", _NOWHERE)
+        _ip("link", "delete", _DEVICE)
 
 
 def _ip(*arguments: str) -> None:
