@@ -12,8 +12,8 @@ from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, SYSTEM_NAMESPACE
 
 from .installation import Installation, Variant
 
-#: One of those that the component denies, and that this cluster has no use for.
-_DENIED = "longhorn-system"
+#: Two of those that the component denies, by name and by prefix, and that this cluster has no use for.
+_DENIED = ("longhorn-system", "openshift-e2e")
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +26,15 @@ def wide(from_nothing: Installation) -> Installation:
 
 
 @pytest.fixture(scope="module")
-def denied(cluster: Cluster) -> Iterator[str]:
-    """Make a namespace that is denied."""
-    cluster.kubectl("create", "namespace", _DENIED)
+def denied(cluster: Cluster) -> Iterator[tuple[str, ...]]:
+    """Make the namespaces that are denied."""
     try:
-        eventually("it has its service account", lambda: cluster.exists(_DENIED, "serviceaccount/default"))
+        for name in _DENIED:
+            cluster.kubectl("create", "namespace", name)
+            eventually("it has its service account", lambda: cluster.exists(name, "serviceaccount/default"))  # noqa: B023
         yield _DENIED
     finally:
-        cluster.kubectl("delete", "namespace", _DENIED, "--wait=false")
+        cluster.kubectl("delete", "namespace", *_DENIED, "--wait=false", "--ignore-not-found")
 
 
 def _becomes(cluster: Cluster, namespace: str) -> str:
@@ -57,21 +58,21 @@ def test_opted_out_namespace_untouched(wide: Installation) -> None:
     assert published(wide.cluster, namespace) is None
 
 
-def test_system_namespaces_untouched(wide: Installation, denied: str) -> None:
-    never = {*SYSTEM_NAMESPACES, DEFAULT_NAMESPACE, denied}
+def test_system_namespaces_untouched(wide: Installation, denied: tuple[str, ...]) -> None:
+    never = {*SYSTEM_NAMESPACES, DEFAULT_NAMESPACE, *denied}
     for namespace in never - {DEFAULT_NAMESPACE}:  # which takes no Pod that is not restricted
         assert _becomes(wide.cluster, namespace) == IMAGE
     assert not {f"{namespace}/{PULL_SECRET}" for namespace in never} & {*wide.pull_secrets()}
 
 
-def test_webhook_down_system_pods_still_created(wide: Installation, denied: str) -> None:
+def test_webhook_down_system_pods_still_created(wide: Installation, denied: tuple[str, ...]) -> None:
     cluster = wide.cluster
     namespace = cluster.make_namespace({})
     cluster.kubectl("scale", "deployment/registry-webhook", "--namespace", DEFAULT_NAMESPACE, "--replicas=0")
     eventually("its Pods are gone", lambda: not cluster.items(DEFAULT_NAMESPACE, "pods"), 60.0)
     create = ("create", "--dry-run=server", "--namespace", namespace, "--filename=-")
     eventually("Pods are refused elsewhere", lambda: cluster.run(*create, stdin=pod("x", app=IMAGE)).status)
-    for safe in ("kube-system", denied):
+    for safe in ("kube-system", *denied):
         assert _becomes(cluster, safe) == IMAGE
     wide.apply()
     wide.wait()

@@ -114,7 +114,8 @@ Whether a namespace is selected, for the guard policies.
 expression: >-
   namespaceObject.metadata.?labels[?'registry-webhook/enabled'].orValue('') != 'false'
   && !(request.namespace in [
-  {{- range $n, $name := .Values.clusterWide.denyNamespaces }}{{ if $n }},{{ end }} '{{ $name }}'{{ end }} ])
+  {{- range $n, $name := .Values.clusterWide.denyNamespaces }}{{ if $n }},{{ end }} '{{ $name }}'{{ end }} ]
+  {{- range .Values.clusterWide.denyPrefixes }} || request.namespace.startsWith('{{ . }}'){{ end }})
 {{- else -}}
 expression: namespaceObject.metadata.?labels[?'registry-webhook/enabled'].orValue('') == 'true'
 {{- end }}
@@ -151,7 +152,10 @@ variables rather than arguments, so that commands run in a container by hand use
 - name: WEBHOOK__NAMESPACES__MODE
   value: all
 - name: WEBHOOK__NAMESPACES__DENY
-  value: {{ join ", " .Values.clusterWide.denyNamespaces | quote }}
+  value: >-
+    {{- $patterns := list }}
+    {{- range .Values.clusterWide.denyPrefixes }}{{ $patterns = append $patterns (printf "%s*" .) }}{{ end }}
+    {{ concat .Values.clusterWide.denyNamespaces $patterns | join ", " }}
 {{- end }}
 {{- if .Values.failClosed.enabled }}
 - name: WEBHOOK__ON_ERROR
