@@ -5,6 +5,8 @@ can be created only in denied namespaces.
 """
 
 import copy
+import json
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +28,7 @@ from tests.support.manifest_variants import (
     composed,
 )
 from tests.support.monitoring_queries import MONITORING
-from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, GUARD_POLICY, MUTATE_POLICY, PROGRAM
+from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, GUARD_POLICY, MUTATE_POLICY, PROGRAM, WEBHOOK_NAME
 
 from .cluster import Cluster, Manifest, eventually
 from .pods import pod
@@ -165,3 +167,40 @@ def is_there(cluster: Cluster, manifest: Manifest) -> bool:
     group, _, version = manifest["apiVersion"].rpartition("/")
     kind = f"{manifest['kind']}.{version}.{group}" if group else manifest["kind"]
     return cluster.exists(manifest["metadata"].get("namespace", "default"), f"{kind}/{manifest['metadata']['name']}")
+
+
+#: What the admissions enforcer of AKS adds to each namespaceSelector.
+_ENFORCED = [
+    {"key": "control-plane", "operator": "NotIn", "values": ["true"]},
+    {"key": "kubernetes.azure.com/managedby", "operator": "NotIn", "values": ["aks"]},
+]
+
+
+def test_aks_enforcer_conflicts_only_in_namespace_selector(cluster: Cluster, folder: _Folder) -> None:
+    """It writes as another field manager, unless an annotation tells it not to."""
+    kustomize = f"--kustomize={folder(Variant('certs/self-managed'))}"
+    server_side = ("apply", "--server-side", kustomize)
+    what = f"mutatingwebhookconfiguration/{PROGRAM}"
+    with in_place(cluster, folder(Variant("certs/self-managed"))):
+        before = cluster.get("default", what)
+        assert before["metadata"]["annotations"]["admissions.enforcer/disabled"] == "true"
+        written = before["webhooks"][0]["namespaceSelector"]
+        patch = [
+            {"op": "add", "path": "/webhooks/0/namespaceSelector/matchExpressions/-", "value": one} for one in _ENFORCED
+        ]
+        enforce = ("patch", what, "--type=json", f"--patch={json.dumps(patch)}", "--field-manager=admissionsenforcer")
+        cluster.kubectl(*enforce)
+        assert cluster.get("default", what)["webhooks"][0]["namespaceSelector"]["matchExpressions"][-2:] == _ENFORCED
+        # A namespace with the label stays selected meanwhile.
+        assert {"key": ENABLED_LABEL, "operator": "In", "values": ["true"]} in written["matchExpressions"]
+
+        ran = cluster.run(*server_side)
+        assert ran.status
+        conflicts = re.findall(r'conflicts? with "admissionsenforcer".*?: (\..*)', ran.stderr)
+        assert conflicts == [f'.webhooks[name="{WEBHOOK_NAME}"].namespaceSelector']
+        cluster.kubectl(*server_side, "--force-conflicts")
+        assert cluster.get("default", what)["webhooks"][0]["namespaceSelector"] == written
+
+        cluster.kubectl(*enforce)
+        cluster.kubectl("apply", kustomize)
+        assert cluster.get("default", what)["webhooks"][0]["namespaceSelector"] == written

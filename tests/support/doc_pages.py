@@ -40,6 +40,8 @@ NOT_RUN = {
     "kubectl apply -k manifests/monitoring": "needs the kinds of the Prometheus operator",
     "kubectl -n team-a run mutual": "needs an API server with a certificate: tests/e2e/test_mutual_tls.py",
     "gcloud ": "needs Google Cloud",
+    "oc ": "needs OpenShift",
+    "kubectl apply --server-side --force-conflicts -k my-cluster": "is for AKS: tests/e2e/test_variants.py",
     "crane ": "needs crane; the same with skopeo is run",
     "git clone": "needs the network",
     "git pull": "needs the network",
