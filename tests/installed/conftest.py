@@ -45,6 +45,7 @@ __all__ = ["cluster", "figure", "pytest_terminal_summary", "registry", "registry
 _ORDER = (
     "docs",
     "elsewhere",
+    "side_by_side",
     "from_nothing",
     "doctor",
     "explain",
