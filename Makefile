@@ -10,7 +10,7 @@ DEVELOPMENT = @.ci/venv requirements-dev.lock
 BENCH = @.ci/venv requirements.lock .venv-bench
 SUPPLY = @.ci/venv requirements-supply.lock .venv-supply
 
-.PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image bench-start golden docs-output reference chart docs audit sbom install-manifest lock clean
+.PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image bench-start golden docs-output reference chart docs audit sbom app install-manifest lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^## /{printf "\n%s:\n", substr($$0, 4)} /^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -111,6 +111,10 @@ audit: ## check all locked dependencies for known vulnerabilities
 sbom: ## write the image's bill of materials to dist (CycloneDX)
 	$(SUPPLY)
 	@.venv-supply/bin/python .ci/sbom.py dist
+
+app: ## build the command as single files, with checksums, krew manifest and Homebrew formula, in dist
+	$(RUNTIME)
+	@$(PYTHON_HERE) .ci/app.py dist $(ARGS)
 
 install-manifest: ## write dist/install.yaml and dist/images.txt: ARGS=NAME:TAG@sha256:DIGEST
 	$(DEVELOPMENT)

@@ -46,13 +46,18 @@ NOT_RUN = {
     "git clone": "needs the network",
     "git pull": "needs the network",
     "pipx ": "needs a package index",
+    "make app": "needs a package index: tests/integration/test_app.py",
+    "cd dist && sha256sum": "needs the archives",
+    "tar -xzf dist/": "needs the archives",
+    "ln -s registry-webhook ": "needs the archives: tests/integration/test_app.py",
+    "kubectl krew ": "needs krew",
+    "brew ": "needs Homebrew",
     "make test": "is the test run itself",
     "docker ": "needs docker",
     "kind ": "needs docker",
     "cosign ": "needs a release",
     "gh ": "needs a release",
     "skopeo login": "asks for a password",
-    "skopeo copy --all --preserve-digests docker://ghcr.io": "needs a release",
 }
 
 #: Pages with commands for a cluster, in the order in which tests/installed follows them.

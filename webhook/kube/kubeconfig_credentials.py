@@ -258,8 +258,15 @@ def _existing(path: str) -> str:
 
 def _load_with_client(cluster: Mapping[str, Any], user: Mapping[str, Any], settings: Configuration) -> None:
     """Load the credentials of a legacy `auth-provider`. Raises `UnusableKubeconfig`."""
-    from kubernetes.config.kube_config import KubeConfigLoader  # noqa: PLC0415 - see above
-
+    provider = user["auth-provider"]
+    provider_name = shorten(str(provider.get("name") if isinstance(provider, Mapping) else provider), 60)
+    try:
+        from kubernetes.config.kube_config import KubeConfigLoader  # noqa: PLC0415 - see above
+    except ModuleNotFoundError:
+        raise UnusableKubeconfig(
+            f"auth-provider {provider_name} is not supported by the single file",
+            hint="use an exec plugin, or install the command with pipx",
+        ) from None
     config = {
         "clusters": [{"name": "cluster", "cluster": dict(cluster)}],
         "users": [{"name": "user", "user": dict(user)}],
@@ -270,8 +277,6 @@ def _load_with_client(cluster: Mapping[str, Any], user: Mapping[str, Any], setti
     # Our client reloads a token that the server rejects; the library's hook only handles expired ones.
     settings.refresh_api_key_hook = None
     if not settings.api_key.get("BearerToken") and not settings.cert_file:
-        provider = user["auth-provider"]
-        provider_name = shorten(str(provider.get("name") if isinstance(provider, Mapping) else provider), 60)
         raise UnusableKubeconfig(f"auth-provider {provider_name} gave no token")
 
 
