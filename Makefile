@@ -90,9 +90,10 @@ docs-output: ## write what offline commands print into README.md and docs/
 	$(DEVELOPMENT)
 	@UPDATE_GOLDEN=1 .ci/pytest checkout tests/integration/test_docs.py $(ARGS)
 
-reference: ## write the generated pages of docs/reference
+reference: ## write the generated pages of docs/reference, and parts of the Helm chart
 	$(DEVELOPMENT)
 	@$(PYTHON_HERE) -m tests.support.reference_pages
+	@$(PYTHON_HERE) -m tests.support.chart_files
 
 chart: ## write the parts of the Helm chart that are made from other files
 	$(DEVELOPMENT)

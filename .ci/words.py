@@ -70,7 +70,7 @@ _HEADING_WORDS = 6
 #: Words in headings that are capitalized wherever they stand.
 _NAMES = re.compile(
     r"(?:API|CA|CI|CRD|CEL|HTML|HTTP|RBAC|TLS|Argo|CD|Flux|AKS|GKE|EKS|Azure|Docker|Hub|GitOps|GitHub|Git|Go|Grafana|Istio|"
-    r"Kubernetes|Kyverno|LogRecord|Prometheus|OpenShift|Python|Pods?|Secrets?|Namespaces?|Events?|Leases?|ConfigMaps?|"
+    r"Helm|Kubernetes|Kyverno|LogRecord|Prometheus|OpenShift|Python|Pods?|Secrets?|Namespaces?|Events?|Leases?|ConfigMaps?|"
     r"ServiceAccounts?|Deployment|Role|ClusterRole|[A-Z]\w*[A-Z]\w*|RW-[A-Z-]+|\d\S*)"
 )
 

@@ -11,7 +11,7 @@ import yaml
 
 from webhook.kubernetes_version import POLICY_MUTATE
 
-from .chart_files import CHART
+from .chart_values import CHART
 from .kustomize import Manifest
 from .manifest_variants import CHECKOUT, COMPONENTS, CREDENTIAL, MANIFESTS, Variant
 

@@ -1,7 +1,9 @@
 """Generates docs/reference/components.md from the comments at the top of the kustomizations."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from .chart import COMPONENT_VALUES, Values
 from .manifest_variants import BASE, CERTIFICATES, CHECKOUT, COMPONENTS, MANIFESTS, OVERLAYS
 from .markdown import table
 
@@ -9,6 +11,9 @@ _HEAD = """\
 # Components
 An installation is one folder that `kubectl apply -k FOLDER` applies, and components that a kustomization of your own
 adds. [Install](../how-to/install.md) shows both.
+
+With [Helm](../how-to/helm.md), set the values that are named below each component, and `certificates.mode` and
+`monitoring.enabled` for the folders.
 
 This page is generated from the first comment of each `kustomization.yaml`.
 """
@@ -44,8 +49,24 @@ def page() -> str:
         + "\n## Base and monitoring\n"
         + _table(others)
         + _USE
-        + "".join(f"\n### {folder.name}\n{_comment(folder)}\n" for folder in components)
+        + "".join(map(_section, components))
     )
+
+
+def _section(component: Path) -> str:
+    chosen = ", ".join(f"`{value}`" for value in _assignments(COMPONENT_VALUES[component.name]))
+    return f"\n### {component.name}\n{_comment(component)}\n\nHelm: {chosen}\n"
+
+
+def _assignments(values: Values, path: str = "") -> Iterator[str]:
+    """Return values as helm's option --set has them; those that a user writes without the example's text."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _assignments(value, f"{path}{key}.")
+        elif path.startswith("credentials.") or "\n" in str(value):
+            yield f"{path}{key}"
+        else:
+            yield f"{path}{key}={str(value).lower()}"
 
 
 def _table(folders: list[Path]) -> str:

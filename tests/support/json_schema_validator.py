@@ -3,6 +3,7 @@
 tests/integration/manifests/test_values_schema.py compares it with Helm's, which is a complete one.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,6 +25,8 @@ _ASSERTIONS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "maximum": ("number", lambda limit, value: value <= limit),
     "minLength": ("string", lambda limit, value: len(value) >= limit),
     "maxLength": ("string", lambda limit, value: len(value) <= limit),
+    "pattern": ("string", lambda pattern, value: re.search(pattern, value) is not None),
+    "minItems": ("array", lambda limit, value: len(value) >= limit),
     "maxItems": ("array", lambda limit, value: len(value) <= limit),
     "required": ("object", lambda names, value: value.keys() >= set(names)),
 }
@@ -74,6 +77,11 @@ def _others(schema: _Schema, value: Any) -> _Parts:
             yield {"not": {}} if others is False else {} if others is True else others, below, f"/{name}"
 
 
+def _names(schema: _Schema, value: Any) -> _Parts:
+    for name in value if isinstance(value, dict) else ():
+        yield schema["propertyNames"], name, ""
+
+
 def _items(schema: _Schema, value: Any) -> _Parts:
     for index, below in enumerate(value if isinstance(value, list) else ()):
         yield schema["items"], below, f"/{index}"
@@ -93,6 +101,7 @@ def _then(schema: _Schema, value: Any) -> _Parts:
 _PARTS: dict[str, Callable[[_Schema, Any], _Parts]] = {
     "properties": _properties,
     "additionalProperties": _others,
+    "propertyNames": _names,
     "items": _items,
     "allOf": _all,
     "if": _then,

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.support.chart import COMPONENT_VALUES, RenderError, needs_helm, render
-from tests.support.chart_files import CHART
+from tests.support.chart_values import CHART
 from tests.support.json_schema_validator import violations
 
 if not CHART.exists():

@@ -36,7 +36,7 @@ values are: commands find an installation by it.
 */}}
 {{- define "registry-webhook.selectorLabels" -}}
 app.kubernetes.io/name: registry-webhook
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: admission-webhook
 {{- end }}
 
@@ -89,10 +89,22 @@ The image for both containers. A digest wins over the tag.
 {{- end }}
 
 {{/*
+A setting in `config`, by its path; empty if it is not set, or null. A list or mapping is YAML.
+Call it with (list . "webhook.on_error").
+*/}}
+{{- define "registry-webhook.setting" -}}
+{{- $at := (index . 0).Values.config }}
+{{- range splitList "." (index . 1) }}
+{{- if kindIs "map" $at }}{{ $at = index $at . }}{{ else }}{{ $at = "" }}{{ end }}
+{{- end }}
+{{- with $at }}{{ ternary . (toYaml .) (kindIs "string" .) }}{{ end }}
+{{- end }}
+
+{{/*
 The name of the pull secret in selected namespaces, from the configuration.
 */}}
 {{- define "registry-webhook.pullSecret" -}}
-{{- dig "webhook" "pull_secret" "name" "registry-webhook-pull" .Values.config }}
+{{- include "registry-webhook.setting" (list . "webhook.pull_secret.name") | default "registry-webhook-pull" }}
 {{- end }}
 
 {{/*
@@ -126,7 +138,7 @@ The registry credential's source: "files" for a Secret with username and passwor
 configuration names one.
 */}}
 {{- define "registry-webhook.credential" -}}
-{{- if dig "webhook" "credential" dict .Values.config -}}
+{{- if include "registry-webhook.setting" (list . "webhook.credential") -}}
 config
 {{- else if .Values.credentials.dockerConfig.name -}}
 docker-config
