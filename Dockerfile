@@ -33,7 +33,7 @@ LABEL org.opencontainers.image.title="registry-webhook" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.source="$SOURCE"
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 REGISTRY_WEBHOOK_REVISION=$REVISION
 # The user nonroot, as a number: the kubelet cannot check runAsNonRoot against a name.
 USER 65532:65532
 EXPOSE 8443 8080 8081

@@ -23,6 +23,7 @@ AREAS = {
     "WEBHOOK": "Webhook configuration",
     "SELECT": "Selection of namespaces and Pods",
     "DEPLOY": "Deployment",
+    "VERSION": "Versions",
     "ENDPOINTS": "Endpoints",
     "LEASE": "Leader election",
     "CABUNDLE": "CA bundle",

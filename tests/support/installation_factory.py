@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import structs
 
+from webhook import __version__
 from webhook.config.effective import EffectiveConfig
 from webhook.config.load import load
 from webhook.constants import (
@@ -124,9 +125,18 @@ def certificate_secret(pair: KeyPair | None = None) -> Secret:
 
 def says(container: str, digits: str, state: Readiness | None = READY, **values: float) -> ProcessStatus:
     prefix = "registry_webhook" if container == "webhook" else _R
-    samples = [Sample(f"{prefix}_configuration_info", {"hash": digits}, 1)]
+    samples = [
+        Sample("registry_webhook_build_info", {"version": __version__, "revision": "unknown"}, 1),
+        Sample(f"{prefix}_configuration_info", {"hash": digits}, 1),
+    ]
     samples += [Sample(f"{prefix}_{name}", {}, value) for name, value in values.items()]
     return ProcessStatus(state if container == "refresher" else None, tuple(samples))
+
+
+def of_version(version: str, status: ProcessStatus) -> ProcessStatus:
+    """Return the status of a process of another version."""
+    build = Sample("registry_webhook_build_info", {"version": version, "revision": "unknown"}, 1)
+    return structs.replace(status, samples=(build, *status.samples[1:]))
 
 
 def replica(

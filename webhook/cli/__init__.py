@@ -42,7 +42,7 @@ _GROUPS = {
         "completion": "Generate a shell completion script",
     },
     "Other commands": {
-        "version": "Print the version",
+        "version": "Print the version, or those in a cluster",
         "help": "Print the help of a command",
     },
 }

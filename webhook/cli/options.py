@@ -11,7 +11,7 @@ import click
 
 from webhook.cli.command import ConnectionOption, Misuse
 from webhook.cli.option_types import BadValue, Choice, DurationType, LabelType, PathType, SelectorType
-from webhook.config import files
+from webhook.config import files, shapes
 from webhook.config.load import Loaded, load
 from webhook.constants import DEFAULT_NAMESPACE, NAMESPACE_VARIABLE
 from webhook.errors import FileError
@@ -78,7 +78,7 @@ watched_config_option = click.option(
 )
 
 _CONNECTION_OPTIONS = tuple(
-    functools.partial(click.option, cls=ConnectionOption)(*names, **settings)
+    functools.partial(click.option, *names, cls=ConnectionOption, **settings)
     for names, settings in (
         (
             ("--kubeconfig",),
@@ -110,7 +110,32 @@ _CONNECTION_OPTIONS = tuple(
 
 def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add kubectl's connection options, passed as `access: Access`."""
+    return together(*(one() for one in _CONNECTION_OPTIONS))(_with_access(function))
 
+
+def optional_cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the connection options of a command that reads a cluster only with `--cluster`, whose NAME may be left out.
+
+    Passed as `access: Access, cluster: bool`.
+    """
+
+    @functools.wraps(function)
+    def run(*positional: Any, access: Access, **options: Any) -> Any:
+        is_given, named = access.cluster is not None, access.cluster or None
+        return function(*positional, access=access._replace(cluster=named), cluster=is_given, **options)
+
+    option = click.option(
+        "--cluster",
+        metavar="[NAME]",
+        is_flag=False,
+        flag_value="",
+        help="Also show the versions in the cluster, or in the kubeconfig cluster of this name.",
+    )
+    others = [one for one in _CONNECTION_OPTIONS if one.args[0] != "--cluster"]
+    return together(option, *(one() for one in others))(_with_access(run))
+
+
+def _with_access(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(*positional: Any, **options: Any) -> Any:
         access = Access(**{name: options.pop(name) for name in Access._fields})
@@ -118,7 +143,7 @@ def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
             raise click.UsageError("--as-group requires --as", click.get_current_context())
         return function(*positional, access=access, **options)
 
-    return together(*_CONNECTION_OPTIONS)(run)
+    return run
 
 
 #: `installation_namespace: str | None`
@@ -225,13 +250,13 @@ def load_options(config: Path | None, installation_namespace: str | None = None)
 
 def _config_text(config: Path | None) -> tuple[bytes, str]:
     """Return a configuration, which may be in a ConfigMap among manifests, and its name for messages."""
-    from webhook.kube import config_manifest
-
     name = config_name(config)
     if config is None:
         return b"", name
     content = _read_once(str(config), _INPUT_LIMIT)
-    if config_manifest.may_be_manifest(content):
+    if shapes.may_be_manifest(content):
+        from webhook.kube import config_manifest
+
         found = config_manifest.configuration(content, name, is_file=config.is_file())
         if found is not None:
             content, name = found

@@ -2,10 +2,13 @@
 
 import click
 
-from webhook import __version__
-from webhook.cli.command import Command
+from webhook.cli.command import Command, Misuse
+from webhook.cli.option_types import Choice
+from webhook.cli.options import installation_option, optional_cluster_options
 from webhook.constants import PROGRAM
-from webhook.output import terminal
+from webhook.kube.access import Access
+from webhook.output import invocation, terminal
+from webhook.output.table import Form
 
 
 @click.command(
@@ -14,8 +17,47 @@ from webhook.output import terminal
     epilog="""\b
 Examples:
   registry-webhook version
+  registry-webhook version --cluster
+  registry-webhook version --cluster --output json
+
+Exit status: 0, 1 if versions do not work together, 2 if a version could not be read, or after an error.
 """,
 )
-def command() -> None:
-    """Print the version of this program. For that of an installation, use doctor."""
-    terminal.write(f"{PROGRAM} {__version__}")
+@click.option(
+    "--output",
+    "-o",
+    type=Choice(["table", "json", "yaml"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
+@installation_option
+@optional_cluster_options
+def command(access: Access, cluster: bool, installation_namespace: str | None, output: Form) -> int:  # noqa: FBT001
+    """Print the version of this program, and with --cluster those of an installation.
+
+    Versions that are at most one minor version apart work together.
+    """
+    from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK, connected_reader, show
+    from webhook.diagnostics import versions
+
+    if not cluster:
+        if any(access) or (installation_namespace and _is_given("installation_namespace")):
+            again = invocation.command("version", "--cluster")
+            raise Misuse("options for a cluster require --cluster", again)
+        program = versions.command()
+        if output == "table":
+            known = "" if program.revision == "unknown" else f" (revision {program.revision})"
+            terminal.write(f"{PROGRAM} {program.version}{known}")
+        else:
+            show(versions.Versions(program), versions.lines, output)
+        return EXIT_OK
+    with connected_reader(access) as reader:
+        found = versions.collect_versions(reader, installation_namespace)
+    show(found, versions.lines, output)
+    return EXIT_FOUND if not found.supported else EXIT_ERROR if found.has_unread else EXIT_OK
+
+
+def _is_given(option: str) -> bool:
+    source = click.get_current_context().get_parameter_source(option)
+    return source is click.core.ParameterSource.COMMANDLINE

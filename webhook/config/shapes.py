@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import yaml
 
+from webhook import __version__
 from webhook.config import hints, schema, yaml_nodes
 from webhook.config.yaml_errors import Problem
 from webhook.constants import DOCS
@@ -38,6 +39,14 @@ _HELM_VALUES = frozenset(
         "tolerations",
     }
 )
+
+#: What every manifest has, and no configuration at its top level.
+_KIND = re.compile(rb"""(?m)^(?:["']?kind["']?\s*:|\s*\{.*?["']?kind["']?\s*:)""", re.DOTALL)
+
+
+def may_be_manifest(content: bytes) -> bool:
+    """Return whether a file is worth parsing as manifests."""
+    return _KIND.search(content) is not None
 
 
 def other_format(root: yaml.Node) -> Problem | None:
@@ -106,8 +115,8 @@ def _similar(path: str, key: str) -> str:
         above = min(elsewhere, key=len).rpartition(".")[0]
         return f"write {key} below {above}" if above else f"write {key} at the top level"
     if not path:
-        return f"the top-level keys are {', '.join(below)}"
-    return f"the keys of {path} are {', '.join(below)}"
+        return f"the top-level keys of version {__version__} are {', '.join(below)}"
+    return f"the keys of {path} in version {__version__} are {', '.join(below)}"
 
 
 def _lacks_space(path: str, text: str) -> bool:

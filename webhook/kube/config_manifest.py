@@ -1,6 +1,5 @@
 """Find the configuration in Kubernetes manifests: a ConfigMap, or a stream with one, as kubectl and helm print it."""
 
-import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -13,8 +12,6 @@ from webhook.kube.installed_config import CONFIG_KEY
 from webhook.kube.manifests import Document
 
 _NAME_LABEL = "app.kubernetes.io/name"
-#: What every manifest has, and no configuration at its top level.
-_KIND = re.compile(rb"""(?m)^(?:["']?kind["']?\s*:|\s*\{.*?["']?kind["']?\s*:)""", re.DOTALL)
 
 
 class ConfigText(NamedTuple):
@@ -50,11 +47,6 @@ class _ConfigMap(NamedTuple):
     def _mapping(self, key: str) -> dict[str, Any]:
         found = self.value.get(key)
         return found if isinstance(found, dict) else {}
-
-
-def may_be_manifest(content: bytes) -> bool:
-    """Return whether a file is worth parsing as manifests."""
-    return _KIND.search(content) is not None
 
 
 def configuration(content: bytes, name: str, *, is_file: bool) -> ConfigText | None:

@@ -80,6 +80,9 @@ class Code(StrEnum):
     DEPLOY_UNAVAILABLE = "RW-DEPLOY-UNAVAILABLE", "No replica is available."
     DEPLOY_ROLLOUT = "RW-DEPLOY-ROLLOUT", "The rollout is not complete."
 
+    VERSION_OK = "RW-VERSION-OK", "The versions of the command and all processes work together."
+    VERSION_SKEW = "RW-VERSION-SKEW", "Two versions are more than one minor version apart."
+
     ENDPOINTS_OK = "RW-ENDPOINTS-OK", "The Service has ready endpoints."
     ENDPOINTS_UNKNOWN = "RW-ENDPOINTS-UNKNOWN", "The endpoints or the processes behind them could not be read."
     ENDPOINTS_NONE = "RW-ENDPOINTS-NONE", "The Service has no ready endpoint."

@@ -76,7 +76,8 @@ def reports(secret: TlsSecret) -> dict[str, Report]:
     """Decode the replicas' reports, by their names."""
     found = {}
     for key, text in secret.annotations.items():
-        serving, _, written = text.partition(" ")
+        # A newer version may add fields.
+        serving, written, *_ = [*text.split(" "), ""]
         at = _time(written)
         if key.startswith(REPLICA_ANNOTATIONS) and at is not None:
             found[key.removeprefix(REPLICA_ANNOTATIONS)] = Report(serving, at)

@@ -25,7 +25,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from webhook import __version__, log
+from webhook import build_info, log
 from webhook.server.counters import Histogram, ReviewCounters
 from webhook.server.refusals import Refusal
 from webhook.server.reloader import ServerState
@@ -150,7 +150,9 @@ class _StateCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         now = self._now()
         yield InfoMetricFamily(
-            f"{_PREFIX}_build", "Version of registry-webhook; the value is always 1.", value={"version": __version__}
+            f"{_PREFIX}_build",
+            "Version and revision of registry-webhook; the value is always 1.",
+            value=build_info.current()._asdict(),
         )
         yield InfoMetricFamily(
             f"{_PREFIX}_configuration",

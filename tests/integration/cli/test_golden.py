@@ -106,7 +106,7 @@ _CALLS: dict[str, list[str]] = {
     ],
     "demo": ["demo extra"],
     "completion": ["completion fish", "completion tcsh"],
-    "version": ["version"],
+    "version": ["version", "version --kubeconfig kubeconfig", "version --cluster --kubeconfig kubeconfig"],
     "help": ["help", "help plan more", "help resove"],
     "certs": [
         "certs create --out pki",

@@ -17,7 +17,7 @@ def test_exposition_names_types_and_help_complete() -> None:
     families = [family for family in families_of(text) if not family.name.startswith("process_")]
     prefix = "registry_webhook_refresher_"
     assert all(family.name.startswith(prefix) for family in families if family.name != "registry_webhook_build_info")
-    assert f'registry_webhook_build_info{{version="{__version__}"}} 1.0' in text
+    assert f'registry_webhook_build_info{{revision="unknown",version="{__version__}"}} 1.0' in text
     assert "_created" not in text
     assert all(family.documentation for family in families)
     samples = {(sample.name, tuple(sample.labels.values())): sample.value for f in families for sample in f.samples}

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from webhook.config import shapes
 from webhook.config.load import load
 from webhook.errors import ConfigurationError, FileError, InvalidManifest
 from webhook.kube import config_manifest
@@ -70,7 +71,7 @@ def test_error_in_literal_block_at_line_of_file(before: bytes) -> None:
     ],
 )
 def test_error_in_stream_at_line_of_configuration(content: bytes) -> None:
-    assert config_manifest.may_be_manifest(content)
+    assert shapes.may_be_manifest(content)
     assert _origin(content, is_file=False) == "in.yaml, ConfigMap team/a, config.yaml:2"
 
 
@@ -126,5 +127,5 @@ def test_invalid_yaml_at_line_of_file() -> None:
     [b"webhook: {}\n", b'{"webhook": {"kind": 1}}', b"kind: ConfigMap\n", b"registry:\n  server: a.com\n"],
 )
 def test_configuration_left_to_the_loader(content: bytes) -> None:
-    is_manifest = config_manifest.may_be_manifest(content)
+    is_manifest = shapes.may_be_manifest(content)
     assert not is_manifest or config_manifest.configuration(content, "in.yaml", is_file=True) is None

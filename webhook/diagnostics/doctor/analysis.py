@@ -14,6 +14,7 @@ from webhook.diagnostics.doctor import (
     check_image_pulls,
     check_pull_secrets,
     check_rbac,
+    check_versions,
     check_webhook_config,
     wording,
 )
@@ -39,6 +40,7 @@ _CHECKS: tuple[Check, ...] = (
     check_deployment.check_lease,
     check_credential.check_credential,
     check_pull_secrets.check_pull_secrets,
+    check_versions.check_versions,
     check_config.check_consistent,
     check_config.check_policies,
     check_credential.check_refreshers,

@@ -31,7 +31,7 @@ from webhook.diagnostics.doctor.snapshot import (
 )
 from webhook.diagnostics.namespaces import scopes
 from webhook.diagnostics.webhook_match import find_webhook
-from webhook.errors import ConfigurationError, NotReadable
+from webhook.errors import ClusterError, ConfigurationError, NotReadable
 from webhook.kube import installed_config, objects
 from webhook.kube.installed_config import REFRESHER, WEBHOOK, InstalledObjects
 from webhook.kube.objects import Deployment, Event, Pod, PolicyBinding, Secret, WebhookConfiguration
@@ -79,14 +79,14 @@ def collect(
     snapshot = InstallationSnapshot(
         now=now,
         names=names,
-        kubernetes=KubernetesVersion.parse(reader.version()),
+        kubernetes=_kubernetes(reader),
         configuration=attempt(_configuration, installed) if settings is None else settings,
         sidecar_hash=_refresher_hash(installed) if settings is None else None,
         webhook_configuration=attempt(reader.get, WEBHOOKS, names.configuration),
         other_configurations=attempt(_other_configurations, reader, names),
         deployment=installed.deployment,
         endpoint_slices=attempt(reader.list, ENDPOINT_SLICES, names.namespace, labels=service),
-        replicas=attempt(_replicas, reader, installed),
+        replicas=attempt(replicas, reader, installed),
         lease=attempt(_lease, reader, names.namespace),
         credential_secret=attempt(_credential_secret, reader, installed),
         namespaces=attempt(reader.list, NAMESPACES),
@@ -95,6 +95,14 @@ def collect(
         policies=attempt(lambda: (*known(mutating), *known(validating))),
     )
     return _add_details(reader, snapshot)
+
+
+def _kubernetes(reader: Reader) -> KubernetesVersion | None:
+    """Return the API server's version; None if it could not be read, because the other checks do not need it."""
+    try:
+        return KubernetesVersion.parse(reader.version())
+    except ClusterError:
+        return None
 
 
 def _add_details(reader: Reader, snapshot: InstallationSnapshot) -> InstallationSnapshot:
@@ -197,7 +205,8 @@ def _secret_key(deployment: Deployment, file: PurePosixPath) -> _SecretKey | Non
     return None
 
 
-def _replicas(reader: Reader, installed: InstalledObjects) -> tuple[Replica, ...]:
+def replicas(reader: Reader, installed: InstalledObjects) -> tuple[Replica, ...]:
+    """Read the Pods of an installation, and the metrics and states of their processes. Raises `NotReadable`."""
     deployment = known_or(installed.deployment, None)
     labels = deployment.spec.template.metadata.labels if deployment else {}
     selector = ",".join(f"{key}={value}" for key, value in labels.items()) or _OURS
@@ -223,14 +232,14 @@ def _port(deployment: Deployment | None, container: str) -> int:
 
 def _process_status(reader: Reader, pod: Pod, port: int, *, describes_itself: bool = False) -> ProcessStatus:
     namespace, name = pod.metadata.namespace, pod.metadata.name
-    samples = _samples(reader.get_from_pod(namespace, name, port, "/metrics").decode(errors="replace"))
+    found = samples(reader.get_from_pod(namespace, name, port, "/metrics").decode(errors="replace"))
     if not describes_itself:
-        return ProcessStatus(samples=samples)
+        return ProcessStatus(samples=found)
     state = reader.get_from_pod(namespace, name, port, "/readyz", accept=readiness.JSON)
-    return ProcessStatus(readiness.decode(state), samples)
+    return ProcessStatus(readiness.decode(state), found)
 
 
-def _samples(exposition: str) -> tuple[Sample, ...]:
+def samples(exposition: str) -> tuple[Sample, ...]:
     """Parse the Prometheus text format; anything else has no samples."""
     try:
         families = list(text_string_to_metric_families(exposition))

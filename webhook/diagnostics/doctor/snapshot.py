@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from webhook.build_info import Build
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import MUTATE_POLICY, InstallationNames
 from webhook.diagnostics import webhook_match
@@ -32,6 +33,8 @@ from webhook.readiness import Readiness
 _MANAGES_CERTIFICATE = "--tls-folder"
 #: The annotation with which cert-manager's cainjector writes `caBundle`.
 _INJECTED = "cert-manager.io/inject-ca-from"
+#: The metric of both processes with their build.
+_BUILD = "registry_webhook_build_info"
 
 
 class InvalidConfig(NamedTuple):
@@ -60,6 +63,12 @@ class ProcessStatus(Struct, frozen=True):
     def value(self, name: str) -> float | None:
         """Return a metric without labels, or None."""
         return next((sample.value for sample in self.samples if sample.name == name), None)
+
+    @property
+    def build(self) -> Build | None:
+        """The build that runs; None if its metrics could not be parsed."""
+        version = self.label(_BUILD, "version")
+        return None if version is None else Build(version, self.label(_BUILD, "revision") or "unknown")
 
     def label(self, name: str, label: str) -> str | None:
         return next((sample.labels.get(label) for sample in self.samples if sample.name == name), None)

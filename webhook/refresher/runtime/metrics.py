@@ -16,7 +16,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from webhook import __version__, log
+from webhook import build_info, log
 
 _PREFIX = "registry_webhook_refresher"
 _LATENCIES = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300)
@@ -42,8 +42,12 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"{_PREFIX}_{name}", text, labels, registry=registry)
 
-        build = Info("registry_webhook_build", "Version of registry-webhook; the value is always 1.", registry=registry)
-        build.info({"version": __version__})
+        build = Info(
+            "registry_webhook_build",
+            "Version and revision of registry-webhook; the value is always 1.",
+            registry=registry,
+        )
+        build.info(build_info.current()._asdict())
         self.configuration = Info(
             f"{_PREFIX}_configuration",
             "Current configuration, by the hash of its effective settings; the value is always 1.",

@@ -24,6 +24,7 @@ from tests.support.installation_factory import (
     expiring,
     guard_bindings,
     namespace,
+    of_version,
     pull_secret,
     read,
     refreshers,
@@ -430,6 +431,10 @@ WARNING: dict[str, Case] = {
     "processes differ and the configuration cannot be read": Case(
         {"configuration": _UNREAD, "replicas": (replica(PODS[0], says("webhook", "old")), replica(PODS[1]))},
         Code.CONFIG_DIFFERS,
+    ),
+    "a process has a version of another major release": Case(
+        {"replicas": (replica(PODS[0], of_version("999.0.0", says("webhook", settings().digest))), replica(PODS[1]))},
+        Code.VERSION_SKEW,
     ),
     "a replica has an older configuration": Case(
         {"replicas": (replica(PODS[0], says("webhook", "old")), replica(PODS[1]))},
