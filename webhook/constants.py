@@ -91,6 +91,8 @@ CONFIGURATION_ANNOTATION = "registry-webhook/configuration"
 NAMESPACE_VARIABLE = "REGISTRY_WEBHOOK_NAMESPACE"
 SERVICE_VARIABLE = "REGISTRY_WEBHOOK_SERVICE"
 CONFIGURATION_VARIABLE = "REGISTRY_WEBHOOK_CONFIGURATION"
+#: Set only where `cleanup` runs in a Pod.
+DEPLOYMENT_VARIABLE = "REGISTRY_WEBHOOK_DEPLOYMENT"
 
 
 class InstallationNames(Struct, frozen=True):
@@ -104,6 +106,8 @@ class InstallationNames(Struct, frozen=True):
     deployment: str = PROGRAM
     config_map: str = PROGRAM
     service_account: str = PROGRAM
+    helm_release: str = ""
+    """The name of the Helm release that the installation is; empty if helm did not install it."""
 
     def renamed(self, name: str) -> str:
         """Return the name of another object of the manifests, with the prefix and suffix that `configuration` has.
@@ -130,4 +134,5 @@ def installation_names(environment: Mapping[str, str]) -> InstallationNames:
         namespace=environment.get(NAMESPACE_VARIABLE) or DEFAULT_NAMESPACE,
         service=environment.get(SERVICE_VARIABLE) or PROGRAM,
         configuration=environment.get(CONFIGURATION_VARIABLE) or PROGRAM,
+        deployment=environment.get(DEPLOYMENT_VARIABLE) or PROGRAM,
     )

@@ -7,6 +7,7 @@ from webhook.config.load import Loaded, load
 from webhook.constants import (
     CONFIGURATION_ANNOTATION,
     DEFAULT_NAMESPACE,
+    MANAGED_BY_LABEL,
     NAMESPACE_VARIABLE,
     PROGRAM,
     READER_ROLE,
@@ -15,7 +16,7 @@ from webhook.constants import (
     InstallationNames,
 )
 from webhook.errors import ConfigurationError, NotPermitted, NotReadable
-from webhook.kube.object_names import is_namespace
+from webhook.kube.object_names import is_namespace, is_release
 from webhook.kube.objects import ConfigMap, Deployment
 from webhook.kube.partial import attempt, known, known_or
 from webhook.kube.reader import CONFIG_MAPS, DEPLOYMENTS, WEBHOOKS, Reader
@@ -24,6 +25,8 @@ CONFIG_KEY = "config.yaml"
 #: The containers of our Pods, and the volume with the configuration.
 WEBHOOK, REFRESHER = "webhook", "refresher"
 _VOLUME = "config"
+#: helm adds it to every object of a release.
+_RELEASE_ANNOTATION = "meta.helm.sh/release-name"
 _LABELLED = f"app.kubernetes.io/name={PROGRAM}"
 
 
@@ -78,7 +81,14 @@ def _names(deployment: Deployment) -> InstallationNames:
         deployment=deployment.metadata.name,
         config_map=next(maps, PROGRAM),
         service_account=template.spec.service_account_name or PROGRAM,
+        helm_release=_helm_release(deployment),
     )
+
+
+def _helm_release(deployment: Deployment) -> str:
+    """Return the release, or empty: what `helm template` prints has the label too, without a release."""
+    name = deployment.metadata.annotations.get(_RELEASE_ANNOTATION, "")
+    return name if deployment.metadata.labels.get(MANAGED_BY_LABEL) == "Helm" and is_release(name) else ""
 
 
 def _called_installations(reader: Reader) -> Iterable[InstallationNames]:

@@ -85,9 +85,9 @@ def _problems(
         label = f"{counted(len(leaving), 'namespace')} without the label {ENABLED_LABEL}"
         why = f"{label} will lose Secret {name}: {join_names(leaving)}"
         hint = "if the installation was cluster-wide before, apply the cluster-wide overlay again"
-        yield wording.warning(
-            Code.SECRET_LEAVING, _WHAT, why, hint, ("kubectl apply -k manifests/overlays/cluster-wide",)
-        )
+        command = "kubectl apply -k manifests/overlays/cluster-wide"
+        again = wording.change(snapshot, hint, "clusterWide.enabled=true", command=command)
+        yield wording.warning(Code.SECRET_LEAVING, _WHAT, why, *again)
     outdated = _outdated(ours)
     if outdated:
         why = f"Secret {name} differs from those of other namespaces in {_in(outdated)}"

@@ -66,7 +66,8 @@ def _missing(snapshot: InstallationSnapshot) -> Finding:
     if snapshot.is_rewritten_by_policy:
         why = f"{missing}. {_policy(snapshot)} rewrites Pods instead"
         hint = "apply the manifests of your installation again, with the component policy-alone"
-        return wording.warning(Code.WEBHOOK_MISSING, _WHAT, why, hint)
+        by_value = wording.change(snapshot, hint, "policies.callWebhook=false")
+        return wording.warning(Code.WEBHOOK_MISSING, _WHAT, why, *by_value)
     return wording.error(Code.WEBHOOK_MISSING, _WHAT, f"{missing}, so no Pod is rewritten", hint, lines)
 
 
@@ -81,7 +82,9 @@ def _by_policy(snapshot: InstallationSnapshot) -> Finding:
         if snapshot.kubernetes and snapshot.kubernetes < POLICY_MUTATE:
             why += f": it requires Kubernetes {POLICY_MUTATE} or newer, and the cluster has {snapshot.kubernetes}"
             hint = "remove the component policy-alone and apply the manifests again"
-        return wording.error(Code.POLICY_MISSING, _WHAT, why, hint)
+        return wording.error(
+            Code.POLICY_MISSING, _WHAT, why, *wording.change(snapshot, hint, "policies.callWebhook=true")
+        )
     return wording.ok(Code.POLICY_INSTEAD, _WHAT, f"{policy} rewrites Pods instead of the webhook")
 
 
@@ -150,9 +153,9 @@ def check_selectors(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     if webhook is None or not isinstance(settings, EffectiveConfig):
         return
     found = [
-        *_mode(webhook, settings),
+        *_mode(snapshot, webhook, settings),
         *_system(snapshot, webhook),
-        *_opting_out(webhook, settings),
+        *_opting_out(snapshot, webhook, settings),
         *_pods(snapshot, webhook),
     ]
     yield from found
@@ -184,13 +187,14 @@ def check_overlap(snapshot: InstallationSnapshot) -> Iterator[Finding]:
             yield wording.warning(Code.SELECT_OVERLAP, _OTHERS, why, hint)
 
 
-def _mode(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
+def _mode(snapshot: InstallationSnapshot, webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
     """Compare the selection of a namespace without the label with the configured mode."""
     selected = "all" if _selects(webhook, "any", None) else "labelled"
     if selected != settings.mode:
         why = f"the webhook is called for {selected} namespaces, and webhook.namespaces.mode is {settings.mode}"
         hint = "apply the overlay for that mode (manifests/overlays/cluster-wide for all), or change the configuration"
-        yield wording.error(Code.SELECT_MODE, _SELECTION, why, hint)
+        value = f"clusterWide.enabled={'true' if settings.mode == 'all' else 'false'}"
+        yield wording.error(Code.SELECT_MODE, _SELECTION, why, *wording.change(snapshot, hint, value))
 
 
 def _system(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Finding]:
@@ -204,13 +208,15 @@ def _system(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Findin
         yield kind(Code.SELECT_SYSTEM, _SELECTION, why, *wording.reinstall(snapshot))
 
 
-def _opting_out(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
+def _opting_out(snapshot: InstallationSnapshot, webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
     """Compare the selection of Pods with the label that opts out with the configuration."""
     excluded = not selects(webhook.object_selector, {ENABLED_LABEL: "false"})
     if excluded and not settings.mutator.pods_opt_out:
         why = f"Pods can opt out with the label {ENABLED_LABEL}=false, although webhook.pod_opt_out is ignore"
         hint = "add the component pods-cannot-opt-out, which changes both, and apply the manifests again"
-        yield wording.error(Code.SELECT_OPT_OUT, _SELECTION, why, hint)
+        yield wording.error(
+            Code.SELECT_OPT_OUT, _SELECTION, why, *wording.change(snapshot, hint, "podOptOut.enabled=false")
+        )
 
 
 def _pods(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Finding]:
@@ -223,7 +229,7 @@ def _namespaces(
     snapshot: InstallationSnapshot, webhook: Webhook, settings: EffectiveConfig, namespaces: tuple[Namespace, ...]
 ) -> Iterator[Finding]:
     """Compare the selection of every namespace with the configuration, if the mode is the same."""
-    if any(_mode(webhook, settings)):
+    if any(_mode(snapshot, webhook, settings)):
         return
     missed = [
         one.metadata.name

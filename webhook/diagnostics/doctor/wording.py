@@ -6,6 +6,7 @@ from webhook.config.effective import EffectiveConfig
 from webhook.constants import DOCS, InstallationNames
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
 from webhook.diagnostics.remedy import Remedy, remedy
+from webhook.output import helm
 from webhook.output.findings import Finding, Mark
 
 INSTALL_URL = f"{DOCS}/how-to/install.md"
@@ -16,11 +17,21 @@ error = partial(Finding, Mark.ERROR)
 
 
 def reinstall(snapshot: InstallationSnapshot) -> Remedy:
-    """Return how to apply the manifests again, with a command if the installation has the shipped names."""
+    """Return how to apply the manifests again, with a command if it is known."""
+    if snapshot.names.helm_release:
+        return change(snapshot, "")
     if snapshot.names != InstallationNames():
         return Remedy("apply the manifests of your installation again")
     hint = "apply the manifests again, from the folder that you installed from"
     return remedy(hint, f"kubectl apply -k {_kustomization(snapshot)}")
+
+
+def change(snapshot: InstallationSnapshot, hint: str, *values: str, command: str | None = None) -> Remedy:
+    """Return how to change the installation: the chart's values for a Helm release, otherwise `hint` and `command`."""
+    if not snapshot.names.helm_release:
+        return remedy(hint, command)
+    hint = "upgrade the release with this value, in a clone" if values else "upgrade the release again, in a clone"
+    return remedy(hint, helm.upgrade(snapshot.names, *values))
 
 
 def _kustomization(snapshot: InstallationSnapshot) -> str:

@@ -151,6 +151,8 @@ def edit_configuration(context: PodContext, hint: str) -> Remedy:
     """
     if not isinstance(context.config_map, ConfigMap):
         return Remedy(hint)
+    if context.names.helm_release:
+        return Remedy(f"{hint} in the value config of Helm release {context.names.helm_release}, and upgrade it")
     where = "config.yaml of the folder that you installed from"
     return Remedy(f"{hint} in {where}, and apply that folder (active after about a minute)")
 

@@ -654,6 +654,22 @@ def test_reinstall_command_of_installed_variant(changed: dict[str, Any], folder:
     assert commands == (() if folder is None else (f"kubectl apply -k {folder}",))
 
 
+@pytest.mark.parametrize(
+    ("changed", "code", "value"),
+    [
+        ({"webhook_configuration": calling(rules=[])}, Code.WEBHOOK_RULES, ""),
+        ({"configuration": settings(namespaces={"mode": "all"})}, Code.SELECT_MODE, " --set clusterWide.enabled=true"),
+        ({"configuration": settings(pod_opt_out="ignore")}, Code.SELECT_OPT_OUT, " --set podOptOut.enabled=false"),
+    ],
+)
+def test_helm_release_command_upgrades_it(changed: dict[str, Any], code: Code, value: str) -> None:
+    names = InstallationNames(namespace="platform", helm_release="acme")
+    found = analysis.diagnose(sound(names=names, **changed))
+    (commands,) = {finding.commands for finding in found if finding.code is code}
+    upgrade = "helm upgrade acme manifests/helm/registry-webhook --namespace platform --reset-then-reuse-values"
+    assert commands == (upgrade + value,)
+
+
 @pytest.mark.parametrize("case", [*FAILING.values(), *WARNING.values()], ids=[*FAILING, *WARNING])
 def test_commands_parse_as_shell_without_placeholders(case: Case) -> None:
     for finding in analysis.diagnose(sound(**case.broken)):
