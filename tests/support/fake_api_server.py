@@ -379,7 +379,7 @@ class ApiServer:
             if asked.method == "GET" and asked.path == "/api/v1/secrets":
                 # Selected by type, as by `cleanup`.
                 by = {f"metadata.name={SECRET}", "type=kubernetes.io/dockerconfigjson"}
-                assert asked.query.get("fieldSelector") in by
+                assert {*asked.query.get("fieldSelector", "").split(",")} <= by
                 assert asked.accept.startswith(METADATA)
                 return self._list(asked, list(self.secrets.values()))
         return status(404, "NotFound", f"there is no {asked.method} {asked.path}")
@@ -398,7 +398,8 @@ class ApiServer:
         if asked.method == "DELETE":
             if found is None:
                 return status(404, "NotFound", f"{name} not found")
-            self._drop(kind, name)
+            if "dryRun" not in asked.query:
+                self._drop(kind, name)
             return _ok({"kind": "Status", "metadata": {}, "status": "Success"})
         body = asked.body
         assert body is not None
@@ -526,6 +527,10 @@ class ApiServer:
         stored = self.lease
         if asked.method == "GET":
             return _ok(stored) if stored else status(404, "NotFound", "leases not found")
+        if asked.method == "DELETE":
+            if "dryRun" not in asked.query:
+                self.lease = None
+            return _ok({"metadata": {}}) if stored else status(404, "NotFound", "leases not found")
         body = asked.body
         assert body is not None
         version = body["metadata"].get("resourceVersion")

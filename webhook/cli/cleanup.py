@@ -1,19 +1,21 @@
 """`registry-webhook cleanup`."""
 
+import os
 import time
 from collections.abc import Callable
 
 import click
 
 from webhook.cli.command import Command
+from webhook.cli.option_types import LabelType
 from webhook.cli.options import cluster_options, installation_option
-from webhook.constants import REFRESHER
+from webhook.constants import CONFIGURATION_VARIABLE, REFRESHER, InstallationNames, installation_names
 from webhook.errors import ClusterError, Conflict, Expired, NotFound, RegistryWebhookError, Unreachable
 from webhook.kube import client
 from webhook.kube.access import Access
 from webhook.kube.api import HeldLease
 from webhook.kube.uninstall import ManagedSecret, Uninstaller
-from webhook.output import invocation, progress, terminal
+from webhook.output import helm, invocation, progress, terminal
 from webhook.output.phrases import counted
 
 #: Seconds between two reads of the Lease, the delay allowed beyond its duration, and the default duration.
@@ -46,22 +48,35 @@ Exit status: 0 if everything was deleted, 1 if a pull secret is left, 2 after an
     is_flag=True,
     help="First delete the webhook configuration, so that Pods can always be created, and scale the Deployment to 0.",
 )
+@click.option(
+    "--pull-secret",
+    metavar="NAME",
+    type=LabelType(),
+    help="Delete only pull secrets with this name, and policies with the default names, so that permissions for these "
+    "names are sufficient. Default: all of the installation.",
+)
+@click.option("--keep-pull-secrets", is_flag=True, help="Keep the pull secrets, because running Pods refer to them.")
 @installation_option
 @cluster_options
 def command(
     dry_run: bool,  # noqa: FBT001
     stop: bool,  # noqa: FBT001
+    pull_secret: str | None,
+    keep_pull_secrets: bool,  # noqa: FBT001
     installation_namespace: str | None,
     access: Access,
 ) -> int:
-    """Delete the generated admission policies, and the managed pull secrets of all namespaces, whatever their name.
+    """Delete what an installation created: generated policies, certificate, Lease, and pull secrets of any name.
 
     What belongs to another installation in the cluster is kept.
 
     Running containers are unaffected. Later pulls are unauthenticated. Only metadata is read. The command refuses to
     run while a refresher runs, which would restore the Secrets.
     """
-    uninstaller = Uninstaller(client.connect(access, lambda _method, _status: None), installation_namespace)
+    # Set in a Pod of the installation, which then needs no permission to search for it.
+    names = installation_names(os.environ) if os.environ.get(CONFIGURATION_VARIABLE) else None
+    connection = client.connect(access, lambda _method, _status: None)
+    uninstaller = Uninstaller(connection, installation_namespace, names, pull_secret)
     try:
         if not stop and not dry_run:
             _refuse_running(uninstaller)
@@ -69,15 +84,27 @@ def command(
         _delete_policies(uninstaller, dry_run=dry_run, needed=stop)
         if stop:
             _stop(uninstaller, dry_run=dry_run)
-        status = _report(_listed(uninstaller)) if dry_run else _delete_all(uninstaller)
+        for what in uninstaller.delete_own(dry_run=dry_run):
+            terminal.write(f"{what}: {'would be ' if dry_run else ''}deleted")
+        status = 0
+        if not keep_pull_secrets:
+            status = _report(_listed(uninstaller)) if dry_run else _delete_all(uninstaller)
         for other in sorted(uninstaller.others):
             terminal.write(f"pull secrets of the installation in namespace {other}: kept")
     finally:
         uninstaller.close()
-    if stop and not dry_run:
+    if stop and not dry_run and names is None:
+        _show_next_step(uninstaller.names)
+    return status
+
+
+def _show_next_step(names: InstallationNames) -> None:
+    if names.helm_release:
+        terminal.write("To delete the other objects:")
+        terminal.write(helm.uninstall(names))
+    else:
         terminal.write("To delete the other objects, name the folder that was applied:")
         terminal.write("kubectl delete --ignore-not-found -k certs/self-managed")
-    return status
 
 
 def _refuse_running(uninstaller: Uninstaller) -> None:
@@ -127,10 +154,10 @@ def _delete_policies(uninstaller: Uninstaller, *, dry_run: bool, needed: bool) -
             raise
         terminal.warning(f"generated admission policies are not deleted: {error}", error.hint)
         return
-    for policy in policies:
-        if dry_run or uninstaller.delete_policy(policy):
-            terminal.write(f"{policy}: {'would be ' if dry_run else ''}deleted")
-    if policies and not dry_run:
+    found = [policy for policy in policies if uninstaller.delete_policy(policy, dry_run=dry_run)]
+    for policy in found:
+        terminal.write(f"{policy}: {'would be ' if dry_run else ''}deleted")
+    if found and not dry_run:
         with progress.step("Waiting until no API server applies the policies"):
             time.sleep(_SETTLE_TIME)
 

@@ -193,7 +193,7 @@ class Cluster:
     def secret(self, namespace: str) -> Secret | None:
         """Read the Secret of a namespace with its content. Raises `TooLarge` if it is larger than ours can be."""
         what = f"read Secret {namespace}/{self._secret}"
-        request = Request(what, "GET", _secret_path(namespace, self._secret), limit=_SECRET_BYTES)
+        request = Request(what, "GET", secret_path(namespace, self._secret), limit=_SECRET_BYTES)
         try:
             return decoded(what, self._decode_secret, self._client.call(request))
         except NotFound:
@@ -202,7 +202,7 @@ class Cluster:
     def published(self, namespace: str) -> Published | None:
         """Read the content of the pull secret; None if it does not exist or is larger than ours can be."""
         what = f"read Secret {namespace}/{self._secret}"
-        request = Request(what, "GET", _secret_path(namespace, self._secret), limit=_SECRET_BYTES)
+        request = Request(what, "GET", secret_path(namespace, self._secret), limit=_SECRET_BYTES)
         try:
             return decoded(what, codec.published, self._client.call(request))
         except (NotFound, TooLarge):
@@ -216,7 +216,7 @@ class Cluster:
         namespace = manifest["metadata"]["namespace"]
         what = f"apply Secret {namespace}/{self._secret}"
         query = (("fieldManager", REFRESHER), ("force", str(force).lower()))
-        request = Request(what, "PATCH", _secret_path(namespace, self._secret), query, manifest, APPLY)
+        request = Request(what, "PATCH", secret_path(namespace, self._secret), query, manifest, APPLY)
         request = request._replace(limit=_SECRET_BYTES)
         return decoded(what, self._decode_secret, self._client.call(request))
 
@@ -248,7 +248,7 @@ class Cluster:
         }
         what = f"update Lease {REFRESHER}"
         try:
-            answer = self._client.call(Request(what, "PUT", _lease_path(self.namespace), body=body, timeout=timeout))
+            answer = self._client.call(Request(what, "PUT", lease_path(self.namespace), body=body, timeout=timeout))
         except Invalid as error:
             # Without a version, PUT creates a Lease, and is Invalid if there is one by now.
             raise (Conflict(str(error)) if version is None else error) from None
@@ -268,14 +268,16 @@ def deletion(namespace: str, name: str, uid: str, version: int) -> Request:
     """Build the request to delete a Secret. It is a `Conflict` if the Secret has changed since it was read."""
     preconditions = {"uid": uid, "resourceVersion": str(version)}
     options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
-    return Request(f"delete Secret {namespace}/{name}", "DELETE", _secret_path(namespace, name), body=options)
+    return Request(f"delete Secret {namespace}/{name}", "DELETE", secret_path(namespace, name), body=options)
 
 
-def _secret_path(namespace: str, name: str) -> str:
+def secret_path(namespace: str, name: str) -> str:
+    """Return the path of a Secret."""
     return f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets/{quote(name, safe='')}"
 
 
-def _lease_path(namespace: str) -> str:
+def lease_path(namespace: str) -> str:
+    """Return the path of the Lease that elects the leader."""
     return f"/apis/coordination.k8s.io/v1/namespaces/{quote(namespace, safe='')}/leases/{REFRESHER}"
 
 
@@ -283,7 +285,7 @@ def read_lease(client: Client, namespace: str, timeout: float) -> HeldLease:
     """Read the Lease that elects the leader, the replica that writes."""
     what = f"read Lease {REFRESHER}"
     try:
-        body = client.call(Request(what, "GET", _lease_path(namespace), timeout=timeout))
+        body = client.call(Request(what, "GET", lease_path(namespace), timeout=timeout))
     except NotFound:
         return HeldLease(LeaseSpec(), None)
     stored = decoded(what, codec.LEASE.decode, body)

@@ -1,12 +1,14 @@
 """Removes the objects of an installation, with the user's permissions."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from msgspec import Raw
 
+from webhook.constants import CERTIFICATE, GUARD_POLICY, MUTATE_POLICY, REFRESHER, InstallationNames
 from webhook.errors import ClusterError, NotFound, NotReadable
 from webhook.kube import codec, installed_config
-from webhook.kube.api import HeldLease, ListWatch, deletion, read_lease
+from webhook.kube.api import HeldLease, ListWatch, deletion, lease_path, read_lease, secret_path
 from webhook.kube.client import MERGE, METADATA, Client, Request
 from webhook.kube.codec import decoded
 from webhook.kube.install import configuration_path
@@ -63,21 +65,34 @@ class Policy(NamedTuple):
 class Uninstaller:
     """A client that removes the objects of an installation."""
 
-    def __init__(self, client: Client, namespace: str | None) -> None:
+    def __init__(
+        self, client: Client, namespace: str | None, names: InstallationNames | None = None, secret: str | None = None
+    ) -> None:
+        """Search for the installation unless `names` are given.
+
+        `secret` limits all requests to objects with known names, so that RBAC can limit the permissions to them.
+        """
         self._client = client
         self._reader = Reader(client)
-        self.names = installed_config.find_installation(self._reader, namespace)
+        self.names = names or installed_config.find_installation(self._reader, namespace)
         """The names of the installation's objects."""
         self.others: set[str] = set()
         """The namespaces of other installations, whose pull secrets are kept."""
+        self._only_named = secret is not None
         what, selector = "Secrets in all namespaces", f"type={TYPE}"
+        if secret is not None:
+            what, selector = f"Secrets {secret} in all namespaces", f"metadata.name={secret},{selector}"
         # Metadata only, so that no credential leaves the API server.
         self._secrets = ListWatch(client, what, "/api/v1/secrets", selector, _managed_secret, metadata_only=True)
 
     def policies(self) -> list[Policy]:
-        """List the generated admission policies and their bindings, in the order of deletion."""
+        """List the generated admission policies and their bindings, in the order of deletion; some may not exist."""
         found: list[Policy] = []
+        named = [self.names.renamed(one) for one in (MUTATE_POLICY, GUARD_POLICY)]
         for name, kind in _POLICIES.items():
+            if self._only_named:
+                found += [Policy(name, one, kind.path(None, one)) for one in named]
+                continue
             try:
                 every = self._reader.list(kind)
             except NotReadable as error:
@@ -86,9 +101,9 @@ class Uninstaller:
             found += [Policy(name, one, kind.path(None, one)) for one in ours]
         return found
 
-    def delete_policy(self, policy: Policy) -> bool:
+    def delete_policy(self, policy: Policy, *, dry_run: bool) -> bool:
         """Delete a policy; return whether it existed."""
-        return self._exists(Request(f"delete {policy}", "DELETE", policy.path))
+        return self._exists(Request(f"delete {policy}", "DELETE", policy.path, _dry(dry_run)))
 
     def pull_secrets(self) -> list[ManagedSecret]:
         """List our pull secrets of any name, because earlier settings may have had other names.
@@ -117,6 +132,17 @@ class Uninstaller:
     def lease(self) -> HeldLease:
         """Read the Lease of the refresher, which would recreate deleted Secrets."""
         return read_lease(self._client, self.names.namespace, _TIMEOUT)
+
+    def delete_own(self, *, dry_run: bool) -> Iterator[str]:
+        """Delete what the refresher created in the installation's namespace; yield the names of what existed."""
+        namespace = self.names.namespace
+        for what, path in (
+            (f"Lease {namespace}/{REFRESHER}", lease_path(namespace)),
+            (f"Secret {namespace}/{CERTIFICATE}", secret_path(namespace, CERTIFICATE)),
+        ):
+            # The response may be the Secret.
+            if self._exists(Request(f"delete {what}", "DELETE", path, _dry(dry_run), accept=METADATA)):
+                yield what
 
     def delete_webhook(self, *, dry_run: bool) -> bool:
         """Delete the webhook configuration; return whether it existed."""

@@ -119,7 +119,7 @@ def test_cleanup_dry_run_deletes_nothing(api: ApiServer, cleanup: _Cleanup) -> N
     assert (done.returncode, done.stderr) == (0, "")
     assert (_named(done), _counts(done)) == (_TEAMS, ["3"])
     assert len(api.secrets) == 4
-    assert {asked.method for asked in api.asked} == {"GET"}
+    assert {asked.method for asked in api.asked if "dryRun" not in asked.query} == {"GET"}
 
 
 def test_cleanup_page_expired_lists_again(api: ApiServer, cleanup: _Cleanup) -> None:
@@ -232,6 +232,48 @@ def test_cleanup_lease_not_renewed_proceeds(api: ApiServer, cleanup: _Cleanup) -
     api.lease = {"metadata": {"name": "registry-webhook-refresher", "resourceVersion": "7"}, "spec": spec}
     assert cleanup().returncode == 0
     assert set(api.secrets) == {"theirs"}
+
+
+def _hold_lease(api: ApiServer) -> None:
+    released = {"holderIdentity": "", "leaseDurationSeconds": 1}
+    api.lease = {"metadata": {"name": "registry-webhook-refresher", "resourceVersion": "7"}, "spec": released}
+
+
+def test_cleanup_deletes_lease_and_certificate(api: ApiServer, cleanup: _Cleanup) -> None:
+    own = ("Lease registry-webhook/registry-webhook-refresher", "Secret registry-webhook/registry-webhook-certificate")
+    _hold_lease(api)
+    api.certificates["registry-webhook-certificate"] = {"metadata": {}, "data": {"ca.key": "x"}}
+    dry = cleanup("--dry-run").stdout.splitlines()
+    assert dry[:2] == [f"{one}: would be deleted" for one in own]
+    assert api.lease
+    assert api.certificates
+    assert cleanup().stdout.splitlines()[:2] == [f"{one}: deleted" for one in own]
+    assert not api.lease
+    assert not api.certificates
+
+
+def test_cleanup_keep_pull_secrets_deletes_the_rest(api: ApiServer, cleanup: _Cleanup) -> None:
+    _hold_lease(api)
+    done = cleanup("--keep-pull-secrets")
+    assert (done.returncode, done.stdout.count("\n")) == (0, 1)
+    assert not api.lease
+    assert len(api.secrets) == 4
+
+
+def test_cleanup_in_pod_asks_only_for_named_objects(api: ApiServer, cleanup: _Cleanup) -> None:
+    """The requests for which the chart grants its hook permissions."""
+    names = {"CONFIGURATION": "acme-registry-webhook", "DEPLOYMENT": "acme-registry-webhook"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in names.items():
+            patch.setenv(f"REGISTRY_WEBHOOK_{name}", value)
+        done = cleanup("--stop", f"--pull-secret={SECRET}")
+    assert (done.returncode, _counts(done)) == (0, ["3", "0"])
+    assert "kubectl" not in done.stdout
+    asked = [(one.method, one.path.rpartition("/")[2]) for one in api.asked]
+    policies = [("DELETE", f"acme-registry-webhook-{one}") for one in ("mutate", "guard")]
+    assert asked[:8] == policies * 4
+    assert asked[8:10] == [("DELETE", "acme-registry-webhook"), ("PATCH", "scale")]
+    assert all(SECRET in one.query["fieldSelector"] for one in api.asked if one.path == "/api/v1/secrets")
 
 
 def test_cleanup_stop_nothing_installed_exit_0(api: ApiServer, cleanup: _Cleanup) -> None:
