@@ -46,6 +46,7 @@ _ORDER = (
     "docs",
     "elsewhere",
     "side_by_side",
+    "helm",
     "from_nothing",
     "doctor",
     "explain",
