@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support import chart
 from tests.support.manifest_variants import CHECKOUT, COMBINED, FOLDERS, Variant, combined
-from webhook.constants import ENABLED_LABEL, GUARD_POLICY, SYSTEM_NAMESPACES
+from webhook.constants import ENABLED_LABEL, GUARD_POLICY, INSTALLATION_LABEL, SYSTEM_NAMESPACES
 
 from .cluster import Cluster, Manifest, eventually
 from .service_account import acting, certificate, event, pull_secret
@@ -63,6 +64,14 @@ _INSTALLATIONS: dict[str, _Transformed] = {
     "patches": (combined("self-managed"), {"patches": _RENAMED_ACCOUNT}),
     "replacements": (combined("self-managed"), {**_MOVED, "replacements": _REPLACEMENTS}),
     **{f"moved-{str(one).replace('/', '-')}": (one, _MOVED) for one in (*FOLDERS[1:], _ALL)},
+}
+
+#: Values of the chart, whose release and namespace are not the default ones either.
+_CHARTS: dict[str, chart.Values] = {
+    "default": {},
+    "renamed": {"fullnameOverride": "pulls"},
+    **{name: values for name, values in chart.COMPONENT_VALUES.items() if name in {"cluster-wide", "fail-closed"}},
+    "cert-manager": {"certificates": {"mode": "cert-manager"}},
 }
 
 
@@ -151,6 +160,20 @@ def test_guard_installation_transformed_holds(
         _assert_bounded(account, served, other, _own(manifests))
 
 
+@chart.needs_helm
+@pytest.mark.parametrize("values", _CHARTS.values(), ids=_CHARTS)
+def test_guard_chart_other_release_and_namespace_holds(
+    cluster: Cluster, uninstalled: Cluster, tmp_path: Path, values: chart.Values
+) -> None:
+    assert uninstalled is cluster
+    own = {"namespace": {"create": True}, "podLabels": {"team": "a"}, "commonLabels": {"team": "a"}}
+    text = chart.render(chart.combined(own, values), release="acme", namespace=_PLATFORM)
+    manifests = [one for one in yaml.safe_load_all(text) if one]
+    served, other = (cluster.make_namespace({ENABLED_LABEL: label}) for label in ("true", "false"))
+    with _granted(cluster, manifests, tmp_path) as account:
+        _assert_bounded(account, served, other, _own(manifests))
+
+
 def test_guard_installations_side_by_side_holds_for_both(
     cluster: Cluster, render: Callable[[str], list[Manifest]], tmp_path: Path
 ) -> None:
@@ -225,6 +248,8 @@ def test_reference_installation_transformed_follows(render: Callable[[str], list
         policies = [one["metadata"]["name"] for one in manifests if one["kind"] == kind]
         bindings = [one["spec"]["policyName"] for one in manifests if one["kind"] == f"{kind}Binding"]
         assert sorted(policies) == sorted(bindings)
+    marks = {one["metadata"].get("annotations", {}).get(INSTALLATION_LABEL, namespace) for one in manifests}
+    assert marks == {namespace}
     guarded = [
         one["spec"].get("paramRef", {}) for one in manifests if one["kind"] == "ValidatingAdmissionPolicyBinding"
     ]
