@@ -77,6 +77,8 @@ def _packages():
 
 def _main():
     _check_python()
+    # The cache is this program's own, and without bytecode each run would compile. `unpack` forbids it for one run.
+    sys.dont_write_bytecode = False
     sys.path[:] = [_packages()] + [one for one in sys.path if one != ARCHIVE]
     if os.path.basename(sys.argv[0]).startswith("kubectl_complete-"):
         from webhook.cli.completion import complete_for_kubectl as run

@@ -134,12 +134,13 @@ def test_file_has_all_that_the_command_imports(app: App) -> None:
 
 
 def test_second_run_reads_cache_only_user_can_write(app: App) -> None:
-    _resolve(app)
+    _resolve(app, PYTHONDONTWRITEBYTECODE="1")
     (folder,) = app.unpacked
     assert {stat.S_IMODE(one.stat().st_mode) for one in (app.cache, folder)} == {0o700}
     libraries = [one for one in folder.rglob("*.so") if "cpython" in one.name]
     assert libraries
     assert all(f".{sys.implementation.cache_tag}-" in one.name for one in libraries)
+    assert list(folder.glob("webhook/cli/__pycache__/resolve.*.pyc"))
     before = folder.stat().st_ino
     _resolve(app)
     assert [one.stat().st_ino for one in app.unpacked] == [before]
