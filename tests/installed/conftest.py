@@ -43,6 +43,7 @@ __all__ = ["cluster", "figure", "pytest_terminal_summary", "registry", "registry
 
 #: What can only come after what is before it.
 _ORDER = (
+    "versions",
     "docs",
     "elsewhere",
     "side_by_side",
