@@ -4,15 +4,17 @@ On the newest version the other files test all of it in more detail; `.ci/pytest
 """
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e import node
-from tests.e2e.cluster import Cluster, Manifest, eventually
+from tests.e2e.cluster import Cluster, Manifest, Ran, eventually
 from tests.e2e.installation import cleanup
-from tests.e2e.pods import IMAGE, REWRITTEN, images, pod
+from tests.e2e.pods import IMAGE, REWRITTEN, SERVER, images, pod
 from tests.e2e.program import program
 from tests.e2e.refresher import has_password, new_password, published
 from tests.e2e.registry import Registry
@@ -21,8 +23,11 @@ from webhook.constants import CERTIFICATE, DEFAULT_NAMESPACE, ENABLED_LABEL, PRO
 from webhook.kubernetes_version import POLICY_GUARD, POLICY_MUTATE
 
 from .conftest import gone_at_once
-from .installation import CERTIFICATE_SECRET, CONFIGURATION, DEPLOYMENT, LEAVING, Installation, Variant
+from .installation import CERTIFICATE_SECRET, CONFIGURATION, DEPLOYMENT, LEAVING, ROLLOUT, Installation, Variant
 
+_CHART = Path(__file__).parents[2] / "manifests" / "helm" / PROGRAM
+#: The release, and its namespace.
+_RELEASE, _NAMESPACE = "acme", "registry-webhook-e2e-release"
 _CREDENTIAL = f"secret/{PROGRAM}-credential"
 #: A CA is only replaced when API servers have had the time to load the one before.
 _QUICK = {"certificate": {"overlap": 6}}
@@ -170,3 +175,85 @@ def test_version_removal_leaves_nothing(life: Installation) -> None:
     assert life.pull_secrets() == []
     secrets = life.cluster.kubectl("get", "secrets", "--all-namespaces", "--output=name").stdout
     assert not {name for name in secrets.split() if PROGRAM in name or CERTIFICATE in name}
+
+
+def _helm(*words: str) -> Ran:
+    done = subprocess.run(
+        ["helm", *words, f"--namespace={_NAMESPACE}"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        timeout=ROLLOUT + 60,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def release(
+    image: str, registry: Registry, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[str]]:
+    """Give the words that install the chart; what is left of it is removed at the end."""
+    if shutil.which("helm") is None:
+        pytest.skip("needs helm on PATH")
+    username, password = _RELEASE, new_password()
+    registry.admit(username, password)
+    repository, _, tag = image.rpartition(":")
+    values = {
+        "image": {"repository": repository, "tag": tag},
+        "credentials": {"username": username, "password": password},
+        "config": {"registry": {"server": SERVER}},
+    }
+    file = tmp_path_factory.mktemp("release") / "values.yaml"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(values))
+    timeout = f"--timeout={ROLLOUT:.0f}s"
+    try:
+        yield [
+            "upgrade",
+            "--install",
+            "--create-namespace",
+            "--wait",
+            timeout,
+            _RELEASE,
+            str(_CHART),
+            f"--values={file}",
+        ]
+    finally:
+        cluster.run("delete", f"mutatingwebhookconfiguration/{_RELEASE}-{PROGRAM}", "--ignore-not-found")
+        _helm("uninstall", _RELEASE, "--ignore-not-found", "--no-hooks")
+        cleanup(f"--installation-namespace={_NAMESPACE}")
+        cluster.run("delete", "namespace", _NAMESPACE, "--ignore-not-found", "--wait=false")
+        eventually("it is gone", lambda: not cluster.exists("default", f"namespace/{_NAMESPACE}"), LEAVING)
+
+
+def test_version_release_installed_pod_runs(release: list[str], cluster: Cluster) -> None:
+    ran = _helm(*release)
+    assert ran.status == 0, ran.stderr
+    namespace = cluster.make_namespace({ENABLED_LABEL: "true"})
+    eventually("there is a pull secret", lambda: published(cluster, namespace))
+    node.runs(cluster, namespace, node.written("app", secret=False))
+
+
+@pytest.mark.parametrize(("which", "needed"), [("guard", POLICY_GUARD), ("mutate", POLICY_MUTATE)])
+def test_version_release_policy_accepted_or_refused(
+    release: list[str], cluster: Cluster, tmp_path: Path, which: str, needed: tuple[int, int]
+) -> None:
+    words = ("--from-cluster", f"--installation-namespace={_NAMESPACE}", f"--kubernetes-version={needed}")
+    (tmp_path / "policy.yaml").write_text(program("policy", which, *words).stdout)
+    ran = _helm(*release, f"--set-file=policies.{which}={tmp_path / 'policy.yaml'}")
+    if (1, cluster.minor_version()) < needed:
+        assert (
+            f"policies.{which} requires Kubernetes {needed} or newer, not v1.{cluster.minor_version()}." in ran.stderr
+        )
+        assert ran.status
+    else:
+        assert ran.status == 0, ran.stderr
+
+
+def test_version_release_uninstalled(release: list[str], cluster: Cluster) -> None:
+    assert release
+    ran = _helm("uninstall", _RELEASE, "--wait")
+    assert ran.status == 0, ran.stderr
+    kinds = "mutatingwebhookconfigurations,clusterroles,clusterrolebindings,validatingadmissionpolicies"
+    names = cluster.kubectl("get", kinds, "--output=name").stdout.split()
+    assert [name for name in names if PROGRAM in name] == []

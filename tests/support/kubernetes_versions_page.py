@@ -14,8 +14,8 @@ _LABELS_OF_GENERATED = "1.34"
 _HEAD = f"""\
 # Kubernetes versions
 registry-webhook supports Kubernetes {OLDEST} or newer. `kubectl version` prints the version of the API server. Each
-change is tested on {", ".join(TESTED[:-1])} and {TESTED[-1]}: installation with kustomize, rewriting, a changed
-password, a new certificate and removal. All other tests on a cluster run on {TESTED[-1]}.
+change is tested on {", ".join(TESTED[:-1])} and {TESTED[-1]}: installation with kustomize and Helm, rewriting, a
+changed password, a new certificate and removal. All other tests on a cluster run on {TESTED[-1]}.
 
 This page is generated from the code.
 
