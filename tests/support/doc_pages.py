@@ -62,6 +62,7 @@ NOT_RUN = {
     "cosign ": "needs a release",
     "gh ": "needs a release",
     "skopeo login": "asks for a password",
+    "skopeo copy --all --preserve-digests docker://ghcr.io": "needs a release",
 }
 
 #: Pages with commands for a cluster, in the order in which tests/installed follows them.
