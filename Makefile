@@ -10,7 +10,7 @@ DEVELOPMENT = @.ci/venv requirements-dev.lock
 BENCH = @.ci/venv requirements.lock .venv-bench
 SUPPLY = @.ci/venv requirements-supply.lock .venv-supply
 
-.PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image bench-start golden docs-output reference chart docs audit sbom app install-manifest lock clean
+.PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image bench-start golden docs-output reference chart docs audit wheels sbom app install-manifest lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^## /{printf "\n%s:\n", substr($$0, 4)} /^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -108,6 +108,10 @@ docs: ## build the documentation site into site/; broken links fail
 audit: ## check all locked dependencies for known vulnerabilities
 	$(SUPPLY)
 	@.venv-supply/bin/python .ci/audit.py $(ARGS)
+
+wheels: ## check that each architecture and Python has a locked wheel of every package
+	$(SUPPLY)
+	@.venv-supply/bin/python .ci/wheels.py check $(ARGS)
 
 sbom: ## write the image's bill of materials to dist (CycloneDX)
 	$(SUPPLY)

@@ -33,18 +33,20 @@ PARTS = {
         "+kubernetes/client/*/__init__.py",
         "-*_test.py",
     ),
+    # cryptography needs only the module in C.
+    "cffi": ("-cffi/*",),
     "certifi": ("-certifi/tests/*",),
     "websocket-client": ("-websocket/tests/*",),
 }
 
-#: Distributions that only the asynchronous client needs.
+#: Distributions that only the asynchronous client and cffi's compiler need.
 WHOLE = (
     *("aiohappyeyeballs", "aiohttp", "aiohttp-retry", "aiosignal", "attrs"),
-    *("frozenlist", "multidict", "propcache", "yarl"),
+    *("frozenlist", "multidict", "propcache", "pycparser", "yarl"),
 )
 
 #: The earliest time in a ZIP file; the image's builder may set another.
-_THEN = 315_532_800
+THEN = 315_532_800
 
 
 def slim(environment: Path) -> None:
@@ -52,6 +54,8 @@ def slim(environment: Path) -> None:
     (site,) = environment.glob("lib/python3*/site-packages")
     for distribution in metadata.distributions(path=[str(site)]):
         _shrink(site, distribution, patterns_of(distribution.metadata["Name"]))
+    for script in (environment / "bin").glob("[Aa]ctivate*"):
+        script.unlink()
     for folder in sorted(site.rglob("*"), reverse=True):
         if folder.name == "__pycache__":
             shutil.rmtree(folder)
@@ -60,7 +64,7 @@ def slim(environment: Path) -> None:
     # The bytecode contains the files' paths in the image.
     compileall.compile_dir(site, quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
     for path in (*environment.rglob("*"), environment):
-        os.utime(path, (_THEN, _THEN), follow_symlinks=False)
+        os.utime(path, (THEN, THEN), follow_symlinks=False)
 
 
 def patterns_of(name: str) -> tuple[str, ...]:
@@ -101,7 +105,7 @@ def _shrink(site: Path, distribution: metadata.Distribution, patterns: tuple[str
         path = site / file
         if file.endswith(".dist-info/RECORD"):
             record = path
-        if goes(file, patterns):
+        if goes(file, patterns) or not path.exists():
             path.unlink(missing_ok=True)
         elif ".so" in path.suffixes:
             content = without_symbols(path.read_bytes())

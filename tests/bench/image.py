@@ -27,6 +27,14 @@ from webhook.pki import ca
 _SHOWN = 12
 _MEGABYTE = 1_000_000  # as image tools count
 _DEADLINE = 30.0
+#: Parts of an image beside its packages, as Debian and the official Python image place them.
+_PARTS = {
+    "environment": "opt/venv",
+    "interpreter": "usr/**/bin/python3.*[0-9]",
+    "Python's library": "usr/**/lib/python3.*",
+    "shared libraries": "usr/lib/*-linux-gnu",
+    "CA certificates": "etc/ssl",
+}
 #: Where an image has its environment.
 _INSTALLED = "opt/venv"
 
@@ -95,16 +103,26 @@ def _weigh(place: Place) -> None:
     compiled = sum(path.stat().st_size for path in site.rglob("*.pyc"))
     everything = sum(parts.values())
     if place.root != Path("/"):
-        _say("image", _megabytes(_below(place.root)), f"{_megabytes(_below(place.environment))} of it the environment")
+        _weigh_image(place.root)
     _say("packages", _megabytes(everything), f"{_megabytes(compiled)} of it bytecode")
     for name, size in parts.most_common(_SHOWN):
         _say(f"  {name}", _megabytes(size))
     _say("  the others", _megabytes(everything - sum(size for _, size in parts.most_common(_SHOWN))))
 
 
+def _weigh_image(root: Path) -> None:
+    """Print an image's parts; everything is in one of them."""
+    sizes = Counter({name: sum(_below(path) for path in root.glob(pattern)) for name, pattern in _PARTS.items()})
+    everything = _below(root)
+    _say("image", _megabytes(everything))
+    for name, size in sizes.items():
+        _say(f"  {name}", _megabytes(size))
+    _say("  other files", _megabytes(everything - sizes.total()))
+
+
 def _below(folder: Path) -> int:
     seen: dict[tuple[int, int], int] = {}
-    for path in folder.rglob("*"):
+    for path in (folder, *folder.rglob("*")):
         with suppress(OSError):
             status = path.lstat()
             seen[status.st_dev, status.st_ino] = status.st_size

@@ -1,12 +1,16 @@
 """Lock files, the search for vulnerabilities, the bill of materials, and signatures."""
 
+import hashlib
 import importlib
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from datetime import date
 from importlib import metadata
@@ -16,11 +20,13 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import webhook
+from tests.support import ci_scripts
 
 _CHECKOUT = Path(__file__).parents[2]
 _OLDEST = _CHECKOUT / "requirements-oldest.lock"
@@ -233,8 +239,138 @@ def test_bom_other_platform_packages_omitted(programs: dict[str, ModuleType], tm
 
 
 def test_bom_python_version_matches_image(programs: dict[str, ModuleType]) -> None:
-    bases = re.findall(r"^FROM python:([0-9.]+)", (_CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
-    assert set(bases) == {programs["sbom"].IMAGE["python_version"]}
+    bases = re.findall(r"^ARG (BASE|BUILDER)=python:([0-9.]+)", (_CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
+    assert {name for name, _ in bases} == {"BASE", "BUILDER"}
+    assert {version for _, version in bases} == {programs["sbom"].IMAGE["python_version"]}
+
+
+def test_bom_same_packages_on_all_architectures(programs: dict[str, ModuleType]) -> None:
+    """So that one list of packages is right for each image of the index."""
+    sbom, machines = programs["sbom"], ci_scripts.load("wheels").MACHINES.values()
+    assert sbom.IMAGE["platform_machine"] in machines
+    for one in sbom.read(_CHECKOUT / sbom.LOCK):
+        if one.marker:
+            assert (
+                len({Marker(one.marker).evaluate({**sbom.IMAGE, "platform_machine": each}) for each in machines}) == 1
+            )
+
+
+def _wheel(folder: Path, name: str, tag: str) -> str:
+    """Write an empty wheel and return its hash."""
+    info = f"{name}-1.0.dist-info"
+    file = folder / f"{name}-1.0-{tag}.whl"
+    with zipfile.ZipFile(file, "w") as wheel:
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _check_wheels(lock: Path, hashes: dict[str, list[str]], **variables: str) -> "subprocess.CompletedProcess[str]":
+    entries = (
+        f"{name}==1.0 \\\n" + " \\\n".join(f"    --hash=sha256:{each}" for each in each_of) + "\n    # via click\n"
+        for name, each_of in hashes.items()
+    )
+    lock.write_text("# Made by make lock. Not for editing.\n" + "".join(entries))
+    command = [sys.executable, str(_CHECKOUT / ".ci" / "wheels.py"), "check", str(lock), "3.12"]
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    environment = {**inherited, "PIP_CONFIG_FILE": os.devnull, **variables}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
+
+
+def test_wheels_missing_for_an_architecture_reported(tmp_path: Path) -> None:
+    x86, arm = "manylinux_2_17_x86_64", "manylinux_2_34_aarch64"
+    hashes = {
+        "anywhere": [_wheel(tmp_path, "anywhere", "py3-none-any")],
+        "both": [_wheel(tmp_path, "both", f"cp311-abi3-{x86}"), _wheel(tmp_path, "both", f"cp311-abi3-{arm}")],
+        "unlocked": [_wheel(tmp_path, "unlocked", f"cp311-abi3-{x86}")],
+        "old": [_wheel(tmp_path, "old", f"cp311-cp311-{x86}"), _wheel(tmp_path, "old", f"cp311-cp311-{arm}")],
+        "x86": [_wheel(tmp_path, "x86", f"cp311-abi3-{x86}")],
+    }
+    _wheel(tmp_path, "unlocked", f"cp311-abi3-{arm}")
+    done = _check_wheels(tmp_path / "a.lock", hashes, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.splitlines() == [
+        "Python 3.12 on amd64: no locked wheel of old 1.0",
+        "Python 3.12 on arm64: no locked wheel of unlocked 1.0, old 1.0, x86 1.0",
+        "Found: 4",
+    ]
+
+
+def test_wheels_index_unreachable_exit_75(tmp_path: Path) -> None:
+    unreachable = {"PIP_INDEX_URL": "https://127.0.0.1:1/simple", "PIP_FIND_LINKS": "", "PIP_RETRIES": "1"}
+    done = _check_wheels(tmp_path / "a.lock", {"anywhere": ["0" * 64]}, **unreachable)
+    assert done.returncode == 75
+    assert "NOTHING WAS CHECKED" in done.stdout
+
+
+def test_wheels_supported_pythons_are_those_tested() -> None:
+    matrix = _jobs()["ci/test"]["strategy"]["matrix"]["python"]
+    assert ci_scripts.load("wheels").supported() == matrix
+
+
+def _archive(file: Path, files: dict[str, dict[str, bytes]]) -> None:
+    """Write an OCI archive with an index, as buildx does, from each architecture's files."""
+    blobs: dict[str, bytes] = {}
+
+    def blob(content: bytes) -> dict[str, str]:
+        digest = hashlib.sha256(content).hexdigest()
+        blobs[f"blobs/sha256/{digest}"] = content
+        return {"digest": f"sha256:{digest}"}
+
+    base = {"name": "docker.io/library/python:3.11-slim", "digest": f"sha256:{'1' * 64}"}
+    labels = {f"org.opencontainers.image.base.{key}": value for key, value in base.items()}
+    manifests = []
+    for architecture, contents in files.items():
+        layer = io.BytesIO()
+        with tarfile.open(fileobj=layer, mode="w:gz") as tar:
+            _fill(tar, contents)
+        config = blob(json.dumps({"os": "linux", "architecture": architecture, "config": {"Labels": labels}}).encode())
+        manifests.append(blob(json.dumps({"config": config, "layers": [blob(layer.getvalue())]}).encode()))
+    index = blob(json.dumps({"manifests": manifests}).encode())
+    with tarfile.open(file, "w") as tar:
+        _fill(tar, {**blobs, "index.json": json.dumps({"manifests": [index]}).encode()})
+
+
+def _fill(tar: tarfile.TarFile, contents: dict[str, bytes]) -> None:
+    for name, content in contents.items():
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+
+
+def test_bom_of_platform_has_base_packages(
+    programs: dict[str, ModuleType], bill: dict[str, Any], tmp_path: Path
+) -> None:
+    record = b"Package: libssl3\nSource: openssl\nArchitecture: %s\nVersion: 3.0.20-1~deb12u2\n"
+    python = {"usr/local/lib/libpython3.11.so.1.0": b"\x7fELF\0003.11.14\0", "usr/bin/other": b"\0003.11.1\0"}
+    debian = {"var/lib/dpkg/status.d/python3.11-minimal": record.replace(b"libssl3", b"python3.11-minimal") % b"arm64"}
+    records = "var/lib/dpkg/status.d/libssl3"
+    _archive(
+        tmp_path / "image.tar",
+        {"amd64": {records: record % b"amd64", **python}, "arm64": {f"./{records}": record % b"arm64", **debian}},
+    )
+    sbom = programs["sbom"]
+    bills = {image.platform: sbom.add_base(bill, image) for image in sbom.images(tmp_path / "image.tar")}
+    base = f"pkg:oci/python@sha256%3A{'1' * 64}?repository_url=docker.io/library/python&tag=3.11-slim"
+    added = {
+        name: [one["purl"] for one in each["components"][len(bill["components"]) :]] for name, each in bills.items()
+    }
+    assert added == {
+        "linux-amd64": [
+            "pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=amd64",
+            base,
+            "pkg:generic/python@3.11.14",
+        ],
+        "linux-arm64": [
+            "pkg:deb/debian/libssl3@3.0.20-1~deb12u2?arch=arm64",
+            "pkg:deb/debian/python3.11-minimal@3.0.20-1~deb12u2?arch=arm64",
+            base,
+        ],
+    }
+    assert bills["linux-amd64"]["components"][-1]["version"] == "3.11.14"
+    written = sbom.write(tmp_path, bills["linux-arm64"], "linux-arm64")
+    assert written.name == f"registry-webhook-{webhook.__version__}-linux-arm64.cdx.json"
 
 
 def test_bom_left_out_packages_excluded(bill: dict[str, Any]) -> None:
@@ -271,22 +407,65 @@ def test_bom_built_again_identical(programs: dict[str, ModuleType], bill: dict[s
         assert word not in written.read_text()
 
 
+def _workflows() -> dict[str, dict[str, Any]]:
+    return {path.stem: yaml.safe_load(path.read_text()) for path in _WORKFLOWS}
+
+
 def _jobs() -> dict[str, dict[str, Any]]:
-    workflows = {path.stem: yaml.safe_load(path.read_text()) for path in _WORKFLOWS}
-    assert all(workflow["permissions"] == {"contents": "read"} for workflow in workflows.values())
-    return {f"{stem}/{name}": job for stem, workflow in workflows.items() for name, job in workflow["jobs"].items()}
+    return {f"{stem}/{name}": job for stem, workflow in _workflows().items() for name, job in workflow["jobs"].items()}
 
 
-def test_release_only_publish_job_can_write() -> None:
-    jobs = _jobs()
-    may_write = {name for name, job in jobs.items() if "write" in job.get("permissions", {}).values()}
-    assert may_write == {"release/publish"}
-    steps = jobs["release/publish"]["steps"]
-    assert not any("checkout" in step.get("uses", "") for step in steps)
+def _steps() -> list[dict[str, Any]]:
+    return [step for job in _jobs().values() for step in job["steps"]]
 
 
-def test_actions_pinned_to_commit() -> None:
-    used = [step["uses"] for job in _jobs().values() for step in job["steps"] if "uses" in step]
+def test_workflows_read_only_unless_a_job_says_more() -> None:
+    for workflow in _workflows().values():
+        assert workflow["permissions"] == {"contents": "read"}
+    permissions = {name: job.get("permissions", {}) for name, job in _jobs().items()}
+    writing = {
+        name: {scope for scope, access in each.items() if access == "write"} for name, each in permissions.items()
+    }
+    assert {name: scopes for name, scopes in writing.items() if scopes} == {
+        "codeql/analyze": {"security-events"},
+        "scorecard/analyze": {"id-token", "security-events"},
+        "release/publish": {"attestations", "contents", "id-token", "packages"},
+    }
+
+
+def test_release_published_by_protected_job_without_checkout() -> None:
+    publish = _jobs()["release/publish"]
+    assert publish["environment"] == "release"
+    assert not any("checkout" in step.get("uses", "") for step in publish["steps"])
+
+
+def test_checkouts_keep_no_credentials() -> None:
+    checkouts = [step for step in _steps() if step.get("uses", "").startswith("actions/checkout@")]
+    assert len(checkouts) > 5
+    for step in checkouts:
+        assert step.get("with", {}).get("persist-credentials") is False
+
+
+def test_workflows_no_expressions_in_scripts() -> None:
+    """A branch or tag may be named like a command; environment variables are not parsed."""
+    for step in _steps():
+        assert "${{" not in step.get("run", "")
+
+
+def test_actions_pinned_to_commit_with_version() -> None:
+    used = [line.strip() for path in _WORKFLOWS for line in path.read_text().splitlines() if "uses:" in line]
     assert len(used) > 5
-    for action in used:
-        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action)
+    for line in used:
+        assert re.fullmatch(r"(- )?uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
+    assert len(used) == len([step for step in _steps() if "uses" in step])
+
+
+def test_renovate_finds_base_images_of_release() -> None:
+    settings = json.loads((_CHECKOUT / ".github" / "renovate.json").read_text())
+    (manager,) = settings["customManagers"]
+    # JavaScript names groups without the P.
+    pattern = manager["matchStrings"][0].replace("(?<", "(?P<")
+    found = re.findall(pattern, (_CHECKOUT / ".github" / "workflows" / "release.yml").read_text())
+    dockerfile = (_CHECKOUT / "Dockerfile").read_text()
+    assert [tag for tag, _ in found] == re.findall(r"^ARG (?:BUILDER|BASE)=python:(\S+)$", dockerfile, re.MULTILINE)
+    assert {"github-actions", "custom.regex"} == set(settings["enabledManagers"])
