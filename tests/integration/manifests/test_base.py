@@ -235,7 +235,7 @@ def test_deployment_architectures_match_release() -> None:
     required = OBJECTS.pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     ((expression,),) = (term["matchExpressions"] for term in required["nodeSelectorTerms"])
     assert (expression["key"], expression["operator"]) == ("kubernetes.io/arch", "In")
-    release = (CHECKOUT / ".github" / "workflows" / "release.yml").read_text()
+    release = (CHECKOUT / ".ci" / "buildx").read_text()
     (platforms,) = re.findall(r"--platform (\S+)", release)
     assert platforms.split(",") == [f"linux/{name}" for name in expression["values"]]
 
