@@ -16,7 +16,7 @@ from webhook.cli import cli
 _LIMIT = 120
 #: Commands that need a cluster, and options that do or that keep a server running: their examples are only parsed.
 _CLUSTER = frozenset({"doctor", "explain", "plan", "report", "serve", "refresh", "cleanup"})
-_PARSED = frozenset({"--from-cluster", "--keep"})
+_PARSED = frozenset({"--cluster", "--from-cluster", "--keep"})
 _PROGRAM = re.compile(r"(?:^|[|(] ?|&& |[A-Z_]+=\S+ )registry-webhook ([^|)>]*)")
 #: What other programs print in the examples.
 _POD = "kind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: web, image: nginx}]}\n"
@@ -25,6 +25,9 @@ _STUBS = {
     "kubectl": f"""case "$*" in
 *jsonpath=*config*) cat config.yaml ;;
 *jsonpath=*) echo nginx quay.io/a/b ;;
+kustomize*|*configmap*)
+  printf 'apiVersion: v1\\nkind: ConfigMap\\nmetadata: {{name: registry-webhook}}\\ndata:\\n  config.yaml: |\\n'
+  sed 's/^/    /' config.yaml ;;
 *get*) cat <<'END'
 {_POD}END
 ;;

@@ -19,7 +19,12 @@ from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.settings import PullSecretSettings
 
 DOCKERFILE = CHECKOUT / "Dockerfile"
-FILES = sorted(path for name in ("manifests", "certs") for path in (CHECKOUT / name).rglob("*.yaml"))
+#: Without the chart, whose templates are not YAML.
+FILES = sorted(
+    path
+    for name in ("manifests/base", "manifests/components", "manifests/overlays", "manifests/monitoring", "certs")
+    for path in (CHECKOUT / name).rglob("*.yaml")
+)
 PULL_SECRET = PullSecretSettings().name
 OBJECTS = Objects(FOLDERS[0])
 POLICIES = OBJECTS.all_of("ValidatingAdmissionPolicy")

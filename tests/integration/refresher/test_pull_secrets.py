@@ -237,6 +237,8 @@ def test_secret_of_other_installation_untouched_until_its_namespace_is_gone(
     assert api.writes(team) == []
     assert ("ForeignSecret" in api.reasons(team)) is selected
     api.remove_namespace("acme")
+    # Namespaces and Secrets are watched apart.
+    settle(api, "settle-last")
     api.edit(team)
     wait_until(lambda: api.writes(team))
 
