@@ -132,6 +132,10 @@ def test_resolve_imports_nothing_unused(tmp_path: Path, monkeypatch: pytest.Monk
     assert _NOT_RESOLVE & imported == set()
 
 
+def test_version_imports_nothing_unused() -> None:
+    assert {*_NOT_RESOLVE, "webhook.diagnostics"} & _imported_by("version") == set()
+
+
 @pytest.mark.parametrize("command", [["explain", "pod/web"], ["doctor"], ["plan"], ["report"]], ids=" ".join)
 def test_cluster_commands_import_nothing_unused(tmp_path: Path, trust: Trust, api: Server, command: list[str]) -> None:
     cluster = {"server": f"https://127.0.0.1:{api.port}", "certificate-authority": str(trust.ca_file)}

@@ -2,6 +2,7 @@
 
 import click
 
+from webhook import build_info
 from webhook.cli.command import Command, Misuse
 from webhook.cli.option_types import Choice
 from webhook.cli.options import installation_option, optional_cluster_options
@@ -38,19 +39,20 @@ def command(access: Access, cluster: bool, installation_namespace: str | None, o
 
     Versions that are at most one minor version apart work together.
     """
-    from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK, connected_reader, show
-    from webhook.diagnostics import versions
-
     if not cluster:
         if any(access) or (installation_namespace and _is_given("installation_namespace")):
             again = invocation.command("version", "--cluster")
             raise Misuse("options for a cluster require --cluster", again)
-        program = versions.command()
         if output == "table":
-            known = "" if program.revision == "unknown" else f" (revision {program.revision})"
-            terminal.write(f"{PROGRAM} {program.version}{known}")
-        else:
-            show(versions.Versions(program), versions.lines, output)
+            version, revision = build_info.current()
+            known = "" if revision == "unknown" else f" (revision {revision})"
+            terminal.write(f"{PROGRAM} {version}{known}")
+            return 0
+    from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK, connected_reader, show
+    from webhook.diagnostics import versions
+
+    if not cluster:
+        show(versions.Versions(versions.command()), versions.lines, output)
         return EXIT_OK
     with connected_reader(access) as reader:
         found = versions.collect_versions(reader, installation_namespace)
