@@ -43,8 +43,8 @@ __all__ = ["cluster", "figure", "pytest_terminal_summary", "registry", "registry
 
 #: What can only come after what is before it.
 _ORDER = (
-    "versions",
     "docs",
+    "versions",
     "elsewhere",
     "side_by_side",
     "helm",

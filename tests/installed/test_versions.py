@@ -60,11 +60,12 @@ def life(
 
 
 @pytest.fixture(scope="module")
-def labelled(life: Installation) -> str:
+def labelled(life: Installation) -> Iterator[str]:
     """Make a namespace that is opted in, and wait for its pull secret."""
     name = life.cluster.make_namespace({ENABLED_LABEL: "true"})
     eventually("there is a pull secret", lambda: published(life.cluster, name))
-    return name
+    yield name
+    life.cluster.run("delete", "namespace", name, "--wait=false")
 
 
 def _becomes(cluster: Cluster, namespace: str) -> str:
@@ -232,6 +233,7 @@ def test_version_release_installed_pod_runs(release: list[str], cluster: Cluster
     namespace = cluster.make_namespace({ENABLED_LABEL: "true"})
     eventually("there is a pull secret", lambda: published(cluster, namespace))
     node.runs(cluster, namespace, node.written("app", secret=False))
+    cluster.run("delete", "namespace", namespace, "--wait=false")
 
 
 @pytest.mark.parametrize(("which", "needed"), [("guard", POLICY_GUARD), ("mutate", POLICY_MUTATE)])
