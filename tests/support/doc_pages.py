@@ -37,6 +37,7 @@ NOT_RUN = {
     "kubectl -n registry-webhook wait --for=condition=Ready certificate": "needs cert-manager",
     "kubectl -n registry-webhook delete secret registry-webhook-credential": "is for another kind of credential",
     "kubectl -n registry-webhook create secret docker-registry registry-webhook-credential": "is the same",
+    "kubectl -n registry-webhook debug -it POD": "needs a terminal and an image from the internet",
     "kubectl apply -k manifests/monitoring": "needs the kinds of the Prometheus operator",
     "kubectl -n team-a run mutual": "needs an API server with a certificate: tests/e2e/test_mutual_tls.py",
     "gcloud ": "needs Google Cloud",
