@@ -84,11 +84,13 @@ def command(
         _delete_policies(uninstaller, dry_run=dry_run, needed=stop)
         if stop:
             _stop(uninstaller, dry_run=dry_run)
+        # Before anything else of the installation is gone, because without the permission nothing should be.
+        secrets = [] if keep_pull_secrets else _listed(uninstaller)
         for what in uninstaller.delete_own(dry_run=dry_run):
             terminal.write(f"{what}: {'would be ' if dry_run else ''}deleted")
         status = 0
         if not keep_pull_secrets:
-            status = _report(_listed(uninstaller)) if dry_run else _delete_all(uninstaller)
+            status = _report(secrets) if dry_run else _delete_all(uninstaller, secrets)
         for other in sorted(uninstaller.others):
             terminal.write(f"pull secrets of the installation in namespace {other}: kept")
     finally:
@@ -186,11 +188,10 @@ def _report(secrets: list[ManagedSecret]) -> int:
     return 0
 
 
-def _delete_all(uninstaller: Uninstaller) -> int:
+def _delete_all(uninstaller: Uninstaller, left: list[ManagedSecret]) -> int:
     """Delete every pull secret that can be deleted, and return the exit status."""
     deleted = 0
     why: dict[tuple[str, str], str] = {}
-    left = _listed(uninstaller)
     for _ in range(_ROUNDS):
         again = False
         for secret in left:
