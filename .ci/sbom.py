@@ -200,7 +200,7 @@ def main(folder: Path, *archives: Path) -> None:
     for file in written:
         if faults := _faults(file.read_text()):
             file.unlink()
-            sys.exit("\n".join(["The bill of materials is no CycloneDX 1.6:", *faults]))
+            sys.exit("\n".join(["The bill of materials is not valid CycloneDX 1.6:", *faults]))
         print(file)
 
 

@@ -27,7 +27,7 @@ from webhook.pki import ca
 _SHOWN = 12
 _MEGABYTE = 1_000_000  # as image tools count
 _DEADLINE = 30.0
-#: Parts of an image beside its packages, as Debian and the official Python image place them.
+#: Parts of an image other than its packages, as Debian and the official Python image place them.
 _PARTS = {
     "environment": "opt/venv",
     "interpreter": "usr/**/bin/python3.*[0-9]",

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import pytest
+
 #: A Kubernetes object as kubectl prints it.
 Manifest = dict[str, Any]
 
@@ -85,6 +87,11 @@ class Cluster:
     def exists(self, namespace: str, what: str) -> bool:
         """Say whether there is such an object."""
         return self.kubectl("get", what, "--namespace", namespace, "--ignore-not-found", "--output=name").stdout != ""
+
+    def expect_no_namespace(self, name: str) -> None:
+        """Fail if there is this namespace, in which a test would change what it did not make."""
+        if self.exists("default", f"namespace/{name}"):
+            pytest.fail(f"the cluster has a namespace {name} already: tests need one that has none")
 
     def items(self, namespace: str, kind: str, selector: str = "") -> list[Manifest]:
         """List the objects of a kind."""

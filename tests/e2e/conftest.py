@@ -84,8 +84,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def uninstalled(cluster: Cluster) -> Cluster:
     """Give the cluster as long as nothing of ours is in it."""
-    if cluster.exists("default", f"namespace/{DEFAULT_NAMESPACE}"):
-        pytest.fail(f"the cluster has a namespace {DEFAULT_NAMESPACE} already: tests need one that has none")
+    cluster.expect_no_namespace(DEFAULT_NAMESPACE)
     return cluster
 
 

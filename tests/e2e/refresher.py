@@ -19,7 +19,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from webhook.constants import DEFAULT_NAMESPACE, PROGRAM, REFRESHER, REFUSED_ANNOTATION
+from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM, REFRESHER, REFUSED_ANNOTATION
 
 from .cluster import NAMESPACES, Cluster, Manifest, Ran, eventually
 from .installation import environment
@@ -264,6 +264,13 @@ def published(cluster: Cluster, namespace: str) -> Manifest | None:
     """Give the pull secret of a namespace, or None where there is none."""
     ran = cluster.kubectl("get", SECRET, "--namespace", namespace, "--ignore-not-found", "--output=json")
     return ran.manifest if ran.stdout else None
+
+
+def selected_namespace(cluster: Cluster) -> str:
+    """Make a namespace that is opted in, and wait for its pull secret."""
+    name = cluster.make_namespace({ENABLED_LABEL: "true"})
+    eventually("there is a pull secret", lambda: published(cluster, name))
+    return name
 
 
 def password_in(secret: Manifest | None, server: str = SERVER) -> str | None:

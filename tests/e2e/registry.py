@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from .refresher import Settings
+from .refresher import Settings, new_password
 
 
 class Registry:
@@ -26,6 +26,12 @@ class Registry:
         lines = self._htpasswd.read_text().splitlines()
         others = [line for line in lines if line and line.partition(":")[0] != username]
         self._write("\n".join([*others, made.stdout.strip(), ""]))
+
+    def admit_new(self, username: str) -> tuple[str, str]:
+        """Let a user in with a new password, and return both."""
+        credential = (username, new_password())
+        self.admit(*credential)
+        return credential
 
     def restore(self) -> None:
         """Have the users that there were at first."""

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from webhook.constants import CERTIFICATE, DEFAULT_NAMESPACE, PROGRAM
 
 from .cluster import Cluster, Manifest, eventually, find_kubectl
@@ -35,8 +33,7 @@ def granted(cluster: Cluster, folder: Path) -> Iterator[Path]:
 
     When this gives it, rights and guard are in force.
     """
-    if cluster.exists("default", f"namespace/{DEFAULT_NAMESPACE}"):
-        pytest.fail(f"the cluster has a namespace {DEFAULT_NAMESPACE} already: tests need one that has none")
+    cluster.expect_no_namespace(DEFAULT_NAMESPACE)
     try:
         for manifest in _MANIFESTS:
             ran = cluster.kubectl("apply", "--server-side", "--validate=strict", f"--filename={manifest}")

@@ -17,7 +17,7 @@ is then done by its fixtures.
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,16 +26,16 @@ from tests.e2e.apiserver import second
 from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.conftest import cluster, registry, registry_if_any
 from tests.e2e.installation import cleanup
-from tests.e2e.refresher import new_password, published
+from tests.e2e.refresher import selected_namespace
 from tests.e2e.registry import Registry
 from tests.support.measurements import figure, pytest_terminal_summary
-from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM
+from webhook.constants import DEFAULT_NAMESPACE, PROGRAM
 from webhook.kube.client import Client
 
 from .api import connected
 from .handshakes import Handshakes, made
 from .history import History, watched
-from .installation import CERTIFICATE_SECRET, DEPLOYMENT, LEAVING, Installation, Variant
+from .installation import CERTIFICATE_SECRET, CONFIGURATION, DEPLOYMENT, LEAVING, Installation, Variant
 from .load import Load, making_pods
 
 #: The fixtures that are the same there.
@@ -89,18 +89,22 @@ def from_nothing(
 
     The registry knows its credential.
     """
-    if cluster.exists("default", f"namespace/{DEFAULT_NAMESPACE}"):
-        pytest.fail(f"the cluster has a namespace {DEFAULT_NAMESPACE} already: tests need one that has none")
-    credential = (PROGRAM, new_password())
-    registry.admit(*credential)
-    installation = Installation(cluster, tmp_path_factory.mktemp("installation"), image, credential)
-    installation.write(Variant())
+    with written(cluster, registry, tmp_path_factory.mktemp("installation"), image, Variant()) as installation:
+        yield installation
+
+
+@contextmanager
+def written(cluster: Cluster, registry: Registry, folder: Path, image: str, variant: Variant) -> Iterator[Installation]:
+    """Write an installation into a folder, let it in at the registry, and remove at the end what was applied."""
+    cluster.expect_no_namespace(DEFAULT_NAMESPACE)
+    installation = Installation(cluster, folder, image, registry.admit_new(PROGRAM))
+    installation.write(variant)
     try:
         yield installation
     finally:
         # In the order in which nothing is ever refused, and fast: no request waits for these Pods any more.
-        installation.cluster.kubectl("delete", "mutatingwebhookconfiguration", PROGRAM, "--ignore-not-found")
-        installation.cluster.run("delete", DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE, "--ignore-not-found")
+        cluster.run("delete", CONFIGURATION, "--ignore-not-found")
+        cluster.run("delete", DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE, "--ignore-not-found")
         gone_at_once(installation)
         installation.delete("--wait=false")
         eventually("nothing is left", lambda: not installation.left(), LEAVING)
@@ -128,9 +132,7 @@ def installed(from_nothing: Installation, figure: Callable[[str, object], None])
 @pytest.fixture(scope="session")
 def served(installed: Installation) -> str:
     """Make a namespace that is opted in, and wait for its pull secret."""
-    name = installed.cluster.make_namespace({ENABLED_LABEL: "true"})
-    eventually("there is a pull secret", lambda: published(installed.cluster, name))
-    return name
+    return selected_namespace(installed.cluster)
 
 
 @pytest.fixture(scope="session")

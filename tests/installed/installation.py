@@ -30,15 +30,14 @@ _COMPONENTS = _CHECKOUT / "manifests" / "components"
 #: Seconds that a rollout may take where the machine is busy, a thing that is repaired, and Pods that leave.
 ROLLOUT, REPAIR, LEAVING = 180.0, 10.0, 120.0
 
-#: Every kind of object that is of no namespace and that an installation has.
-_GLOBAL = (
+#: Every kind of object without a namespace that an installation has, but its Namespace.
+GLOBAL = (
     "mutatingwebhookconfigurations",
     "clusterroles",
     "clusterrolebindings",
     "validatingadmissionpolicies",
     "validatingadmissionpolicybindings",
     "priorityclasses",
-    "namespaces",
 )
 
 
@@ -162,9 +161,10 @@ class Installation:
     def left(self) -> list[str]:
         """Name everything of ours that there is in the cluster, but for pull secrets."""
         ours = f"app.kubernetes.io/name={PROGRAM}"
-        found = self.cluster.kubectl("get", ",".join(_GLOBAL), "--selector", ours, "--output=name").stdout.split()
+        kinds = ",".join((*GLOBAL, "namespaces"))
+        found = self.cluster.kubectl("get", kinds, "--selector", ours, "--output=name").stdout.split()
         # By name as well: a label can be taken away.
-        named = self.cluster.kubectl("get", ",".join(_GLOBAL), "--output=name").stdout.split()
+        named = self.cluster.kubectl("get", kinds, "--output=name").stdout.split()
         found += [name for name in named if name.partition("/")[2] == PROGRAM]
         return sorted({*found, *self._secrets(ours)})
 

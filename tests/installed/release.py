@@ -11,23 +11,15 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.cluster import Cluster, Manifest, Ran
+from tests.e2e.cluster import Cluster, Manifest, Ran, eventually
 from tests.e2e.pods import SERVER
 from webhook.constants import CERTIFICATE, INSTALLATION_LABEL, PROGRAM, REFRESHER
 
-from .installation import LEAVING, ROLLOUT
+from .installation import GLOBAL, LEAVING, ROLLOUT
 
 CHART = Path(__file__).parents[2] / "manifests" / "helm" / PROGRAM
 
-#: Every kind of object that a release may have, and what its hook and the refresher create.
-_GLOBAL = (
-    "mutatingwebhookconfigurations",
-    "clusterroles",
-    "clusterrolebindings",
-    "validatingadmissionpolicies",
-    "validatingadmissionpolicybindings",
-    "priorityclasses",
-)
+#: Every kind of object with a namespace that a release may have, and what its hook and the refresher create.
 _NAMESPACED = (
     "deployments",
     "replicasets",
@@ -84,12 +76,17 @@ class Release:
         assert ran.status == 0, f"helm {' '.join(words)}: {ran.stdout}{ran.stderr}"
         return ran
 
-    def upgrade(self, *options: str, chart: Path = CHART, **values: Any) -> Ran:
-        """Install it, or upgrade it to exactly these values, and wait for the rollout."""
+    def try_upgrade(self, *options: str, chart: Path = CHART, **values: Any) -> Ran:
+        """Install it, or upgrade it to exactly these values, and wait for the rollout, whatever comes of it."""
         config: dict[str, Any] = {"registry": {"server": SERVER}, **values.pop("config", {})}
         words = ("upgrade", "--install", "--create-namespace", self.name, str(chart), "--values=-", *options)
         wait = ("--wait", f"--timeout={ROLLOUT:.0f}s")
-        return self.succeed(*words, *wait, values={**self._always, "config": config, **values})
+        return self.helm(*words, *wait, values={**self._always, "config": config, **values})
+
+    def upgrade(self, *options: str, chart: Path = CHART, **values: Any) -> None:
+        """Install it, or upgrade it to exactly these values, which has to succeed."""
+        ran = self.try_upgrade(*options, chart=chart, **values)
+        assert ran.status == 0, f"helm upgrade {self.name}: {ran.stdout}{ran.stderr}"
 
     def rollback(self, revision: int, *options: str) -> Ran:
         """Go back to a revision, and wait for the rollout."""
@@ -98,6 +95,16 @@ class Release:
     def uninstall(self, *options: str) -> Ran:
         """Uninstall it as a user does."""
         return self.helm("uninstall", self.name, f"--timeout={LEAVING:.0f}s", *options)
+
+    def remove(self) -> None:
+        """Remove what a failed test has left of it."""
+        self.cluster.run("delete", self.configuration, "--ignore-not-found")
+        self.uninstall("--no-hooks", "--ignore-not-found")
+        pods = ("--all", "--force", "--grace-period=0", "--ignore-not-found")
+        self.cluster.run("delete", "pods", "--namespace", self.namespace, *pods)
+        self.cluster.run("delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false")
+        there = f"namespace/{self.namespace}"
+        eventually("its namespace is gone", lambda: not self.cluster.exists("default", there), LEAVING)
 
     def webhook(self) -> Manifest:
         """Read the webhook configuration."""
@@ -118,7 +125,7 @@ class Release:
 
     def left(self) -> list[str]:
         """Name all that there is of it in the cluster, by name and in its namespace, and its pull secrets."""
-        named = self._names("get", ",".join(_GLOBAL), "--output=name")
+        named = self._names("get", ",".join(GLOBAL), "--output=name")
         found = [name for name in named if name.partition("/")[2].startswith(self.full)]
         found += self._names("get", ",".join(_NAMESPACED), "--namespace", self.namespace, "--output=name")
         ours = f"{INSTALLATION_LABEL}={self.namespace}"
@@ -131,7 +138,7 @@ class Release:
     def state(self) -> dict[str, Manifest]:
         """Give every object that helm or its hook made, without what the cluster adds to it."""
         selector = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/managed-by=Helm"
-        kinds = [one for one in (*_GLOBAL, *_NAMESPACED) if one not in {"pods", "replicasets"}]
+        kinds = [one for one in (*GLOBAL, *_NAMESPACED) if one not in {"pods", "replicasets"}]
         words = ("get", ",".join(kinds), "--namespace", self.namespace, "--selector", selector, "--output=json")
         state = {}
         for item in self.cluster.kubectl(*words).manifest["items"]:

@@ -11,7 +11,7 @@ from tests.e2e import node
 from tests.e2e.cluster import Cluster, Manifest, eventually
 from tests.e2e.installation import cleanup
 from tests.e2e.program import program
-from tests.e2e.refresher import new_password, published
+from tests.e2e.refresher import published, selected_namespace
 from tests.e2e.registry import Registry
 from tests.e2e.service_account import acting, pull_secret
 from webhook.constants import CERTIFICATE, ENABLED_LABEL, PROGRAM, REFRESHER
@@ -28,10 +28,8 @@ def elsewhere(
     image: str, registry: Registry, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
     """Apply an installation over which a kustomization of one's own has another namespace and a prefix."""
-    if cluster.exists("default", f"namespace/{_NAMESPACE}"):
-        pytest.fail(f"the cluster has a namespace {_NAMESPACE} already: tests need one that has none")
-    credential = (_NAME, new_password())
-    registry.admit(*credential)
+    cluster.expect_no_namespace(_NAMESPACE)
+    credential = registry.admit_new(_NAME)
     folder = tmp_path_factory.mktemp("elsewhere")
     shipped = Installation(cluster, tmp_path_factory.mktemp("shipped"), image, credential)
     shipped.write(Variant())
@@ -63,9 +61,7 @@ def elsewhere(
 @pytest.fixture(scope="module")
 def labelled(elsewhere: Cluster) -> str:
     """Make a namespace that is opted in, and wait for its pull secret."""
-    name = elsewhere.make_namespace({ENABLED_LABEL: "true"})
-    eventually("there is a pull secret", lambda: published(elsewhere, name))
-    return name
+    return selected_namespace(elsewhere)
 
 
 def test_installation_elsewhere_has_certificate_and_owner(elsewhere: Cluster) -> None:

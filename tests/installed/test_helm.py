@@ -10,9 +10,9 @@ import pytest
 from tests.e2e import node
 from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.program import program
-from tests.e2e.refresher import new_password, published
+from tests.e2e.refresher import published, selected_namespace
 from tests.e2e.registry import Registry
-from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM
+from webhook.constants import DEFAULT_NAMESPACE, PROGRAM
 from webhook.kube.client import Client
 from webhook.pki import ca
 
@@ -30,44 +30,24 @@ _FAIL_CLOSED: dict[str, Any] = {"failClosed": {"enabled": True}}
 _HOOK = {"cleanup": {"timeoutSeconds": 10}}
 
 
-def _admitted(registry: Registry, name: str) -> tuple[str, str]:
-    credential = (name, new_password())
-    registry.admit(*credential)
-    return credential
-
-
-def _gone(release: Release) -> None:
-    """Remove what a failed test has left of it."""
-    cluster = release.cluster
-    cluster.run("delete", release.configuration, "--ignore-not-found")
-    release.uninstall("--no-hooks", "--ignore-not-found")
-    pods = ("--all", "--force", "--grace-period=0", "--ignore-not-found")
-    cluster.run("delete", "pods", "--namespace", release.namespace, *pods)
-    cluster.run("delete", "namespace", release.namespace, "--ignore-not-found", "--wait=false")
-    there = f"namespace/{release.namespace}"
-    eventually("its namespace is gone", lambda: not cluster.exists("default", there), LEAVING)
-
-
 @pytest.fixture(scope="module")
 def release(
     image: str, registry: Registry, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Release]:
     """Install the version before this one from nothing, with the names that the documentation has."""
     needs_helm()
-    release = Release(cluster, image, _admitted(registry, PROGRAM), PROGRAM, DEFAULT_NAMESPACE)
+    release = Release(cluster, image, registry.admit_new(PROGRAM), PROGRAM, DEFAULT_NAMESPACE)
     try:
         release.upgrade(chart=earlier_version(tmp_path_factory.mktemp("before")))
         yield release
     finally:
-        _gone(release)
+        release.remove()
 
 
 @pytest.fixture(scope="module")
 def served(release: Release) -> str:
     """Make a namespace that is opted in, and wait for its pull secret."""
-    name = release.cluster.make_namespace({ENABLED_LABEL: "true"})
-    eventually("there is a pull secret", lambda: published(release.cluster, name))
-    return name
+    return selected_namespace(release.cluster)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +137,7 @@ def test_second_release_beside_it(  # noqa: PLR0913, PLR0917 - fixtures
 ) -> None:
     """One with its own name, namespace, pull secret and mode comes and goes, and the first one is not touched."""
     cluster = fail_closed.cluster
-    other = Release(cluster, image, _admitted(registry, "acme"), "acme", _OTHER)
+    other = Release(cluster, image, registry.admit_new("acme"), "acme", _OTHER)
     wide = cluster.make_namespace({})
     denied = [served, fail_closed.namespace, "default"]
     before = fail_closed.state()
@@ -182,7 +162,7 @@ def test_second_release_beside_it(  # noqa: PLR0913, PLR0917 - fixtures
         load.taken().all_rewritten()
         figure("helm uninstall of one of two releases, cluster-wide and fail-closed", elsewhere.taken().all_made())
     finally:
-        _gone(other)
+        other.remove()
     assert fail_closed.state() == before
     assert published(cluster, served)
 

@@ -12,7 +12,7 @@ from tests.e2e.cluster import Cluster, Manifest, eventually
 from tests.e2e.installation import cleanup
 from tests.e2e.pods import IMAGE, REWRITTEN, images, pod
 from tests.e2e.program import program
-from tests.e2e.refresher import new_password, password_in, published
+from tests.e2e.refresher import password_in, published
 from tests.e2e.registry import Registry
 from webhook.constants import ENABLED_LABEL, INSTALLATION_LABEL, PROGRAM
 from webhook.output.finding_codes import Code
@@ -96,19 +96,17 @@ class Neighbor:
 
 @pytest.fixture(scope="module")
 def teams(cluster: Cluster) -> dict[str, str]:
-    """Make a namespace that is opted in, and one that nobody opted in."""
+    """Make a namespace that is opted in, and one that is not."""
     return {"labelled": cluster.make_namespace({ENABLED_LABEL: "true"}), "other": cluster.make_namespace({})}
 
 
 def _neighbor(
     name: str, image: str, registry: Registry, cluster: Cluster, factory: pytest.TempPathFactory
 ) -> Iterator[Neighbor]:
-    credential = (f"{name}-user", new_password())
-    registry.admit(*credential)
+    credential = registry.admit_new(f"{name}-user")
     shipped = Installation(cluster, factory.mktemp(f"{name}-shipped"), image, credential)
     one = Neighbor(name, shipped, factory.mktemp(name))
-    if cluster.exists("default", f"namespace/{one.namespace}"):
-        pytest.fail(f"the cluster has a namespace {one.namespace} already: tests need one that has none")
+    cluster.expect_no_namespace(one.namespace)
     try:
         yield one
     finally:

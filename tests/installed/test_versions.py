@@ -4,28 +4,26 @@ On the newest version the other files test all of it in more detail; `.ci/pytest
 """
 
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e import node
-from tests.e2e.cluster import Cluster, Manifest, Ran, eventually
+from tests.e2e.cluster import Cluster, Manifest, eventually
 from tests.e2e.installation import cleanup
-from tests.e2e.pods import IMAGE, REWRITTEN, SERVER, images, pod
+from tests.e2e.pods import IMAGE, REWRITTEN, images, pod
 from tests.e2e.program import program
-from tests.e2e.refresher import has_password, new_password, published
+from tests.e2e.refresher import has_password, new_password, selected_namespace
 from tests.e2e.registry import Registry
 from tests.e2e.service_account import acting, pull_secret
 from webhook.constants import CERTIFICATE, DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM, REFRESHER
 from webhook.kubernetes_version import POLICY_GUARD, POLICY_MUTATE
 
-from .conftest import gone_at_once
-from .installation import CERTIFICATE_SECRET, CONFIGURATION, DEPLOYMENT, LEAVING, ROLLOUT, Installation, Variant
+from .conftest import written
+from .installation import CERTIFICATE_SECRET, CONFIGURATION, LEAVING, Installation, Variant
+from .release import Release, needs_helm
 
-_CHART = Path(__file__).parents[2] / "manifests" / "helm" / PROGRAM
 #: The release, and its namespace.
 _RELEASE, _NAMESPACE = "acme", "registry-webhook-e2e-release"
 _CREDENTIAL = f"secret/{PROGRAM}-credential"
@@ -40,30 +38,16 @@ def life(
     image: str, registry: Registry, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
     """Apply an installation as it ships; it is removed by the last test, or here if a test failed."""
-    if cluster.exists("default", f"namespace/{DEFAULT_NAMESPACE}"):
-        pytest.fail(f"the cluster has a namespace {DEFAULT_NAMESPACE} already: tests need one that has none")
-    credential = (PROGRAM, new_password())
-    registry.admit(*credential)
-    installation = Installation(cluster, tmp_path_factory.mktemp("life"), image, credential)
-    installation.write(Variant(settings=_QUICK))
-    try:
+    with written(cluster, registry, tmp_path_factory.mktemp("life"), image, Variant(settings=_QUICK)) as installation:
         installation.apply()
         installation.wait()
         yield installation
-    finally:
-        cluster.run("delete", CONFIGURATION, "--ignore-not-found")
-        cluster.run("delete", DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE, "--ignore-not-found")
-        gone_at_once(installation)
-        installation.delete("--wait=false")
-        eventually("nothing is left", lambda: not installation.left(), LEAVING)
-        cleanup()
 
 
 @pytest.fixture(scope="module")
 def labelled(life: Installation) -> Iterator[str]:
     """Make a namespace that is opted in, and wait for its pull secret."""
-    name = life.cluster.make_namespace({ENABLED_LABEL: "true"})
-    eventually("there is a pull secret", lambda: published(life.cluster, name))
+    name = selected_namespace(life.cluster)
     yield name
     life.cluster.run("delete", "namespace", name, "--wait=false")
 
@@ -178,71 +162,32 @@ def test_version_removal_leaves_nothing(life: Installation) -> None:
     assert not {name for name in secrets.split() if PROGRAM in name or CERTIFICATE in name}
 
 
-def _helm(*words: str) -> Ran:
-    done = subprocess.run(
-        ["helm", *words, f"--namespace={_NAMESPACE}"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        timeout=ROLLOUT + 60,
-        check=False,
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
-
-
 @pytest.fixture(scope="module")
-def release(
-    image: str, registry: Registry, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[list[str]]:
-    """Give the words that install the chart; what is left of it is removed at the end."""
-    if shutil.which("helm") is None:
-        pytest.skip("needs helm on PATH")
-    username, password = _RELEASE, new_password()
-    registry.admit(username, password)
-    repository, _, tag = image.rpartition(":")
-    values = {
-        "image": {"repository": repository, "tag": tag},
-        "credentials": {"username": username, "password": password},
-        "config": {"registry": {"server": SERVER}},
-    }
-    file = tmp_path_factory.mktemp("release") / "values.yaml"
-    file.touch(mode=0o600)
-    file.write_text(json.dumps(values))
-    timeout = f"--timeout={ROLLOUT:.0f}s"
+def release(image: str, registry: Registry, cluster: Cluster) -> Iterator[Release]:
+    """Give a release that is not installed yet; what is left of it is removed at the end."""
+    needs_helm()
+    cluster.expect_no_namespace(_NAMESPACE)
+    release = Release(cluster, image, registry.admit_new(_RELEASE), _RELEASE, _NAMESPACE)
     try:
-        yield [
-            "upgrade",
-            "--install",
-            "--create-namespace",
-            "--wait",
-            timeout,
-            _RELEASE,
-            str(_CHART),
-            f"--values={file}",
-        ]
+        yield release
     finally:
-        cluster.run("delete", f"mutatingwebhookconfiguration/{_RELEASE}-{PROGRAM}", "--ignore-not-found")
-        _helm("uninstall", _RELEASE, "--ignore-not-found", "--no-hooks")
+        release.remove()
         cleanup(f"--installation-namespace={_NAMESPACE}")
-        cluster.run("delete", "namespace", _NAMESPACE, "--ignore-not-found", "--wait=false")
-        eventually("it is gone", lambda: not cluster.exists("default", f"namespace/{_NAMESPACE}"), LEAVING)
 
 
-def test_version_release_installed_pod_runs(release: list[str], cluster: Cluster) -> None:
-    ran = _helm(*release)
-    assert ran.status == 0, ran.stderr
-    namespace = cluster.make_namespace({ENABLED_LABEL: "true"})
-    eventually("there is a pull secret", lambda: published(cluster, namespace))
+def test_version_release_installed_pod_runs(release: Release, cluster: Cluster) -> None:
+    release.upgrade()
+    namespace = selected_namespace(cluster)
     node.runs(cluster, namespace, node.written("app", secret=False))
     cluster.run("delete", "namespace", namespace, "--wait=false")
 
 
 @pytest.mark.parametrize(("which", "needed"), [("guard", POLICY_GUARD), ("mutate", POLICY_MUTATE)])
 def test_version_release_policy_accepted_or_refused(
-    release: list[str], cluster: Cluster, tmp_path: Path, which: str, needed: tuple[int, int]
+    release: Release, cluster: Cluster, which: str, needed: tuple[int, int]
 ) -> None:
     words = ("--from-cluster", f"--installation-namespace={_NAMESPACE}", f"--kubernetes-version={needed}")
-    (tmp_path / "policy.yaml").write_text(program("policy", which, *words).stdout)
-    ran = _helm(*release, f"--set-file=policies.{which}={tmp_path / 'policy.yaml'}")
+    ran = release.try_upgrade(policies={which: program("policy", which, *words).stdout})
     if (1, cluster.minor_version()) < needed:
         assert (
             f"policies.{which} requires Kubernetes {needed} or newer, not v1.{cluster.minor_version()}." in ran.stderr
@@ -252,10 +197,7 @@ def test_version_release_policy_accepted_or_refused(
         assert ran.status == 0, ran.stderr
 
 
-def test_version_release_uninstalled(release: list[str], cluster: Cluster) -> None:
-    assert release
-    ran = _helm("uninstall", _RELEASE, "--wait")
+def test_version_release_uninstalled(release: Release) -> None:
+    ran = release.uninstall("--wait")
     assert ran.status == 0, ran.stderr
-    kinds = "mutatingwebhookconfigurations,clusterroles,clusterrolebindings,validatingadmissionpolicies"
-    names = cluster.kubectl("get", kinds, "--output=name").stdout.split()
-    assert [name for name in names if PROGRAM in name] == []
+    eventually("nothing is left", lambda: not release.left(), LEAVING)

@@ -338,7 +338,7 @@ def test_image_root_wheel_for_other_machine_refused(
         _assembled(image_root, base, environment, tmp_path / "image")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="its programs are no ELF files")
+@pytest.mark.skipif(sys.platform != "linux", reason="its programs are not ELF files")
 def test_linked_reads_programs_and_libraries(image_root: ModuleType) -> None:
     program = image_root.linked(Path(sys.executable).read_bytes())
     assert Path(program.interpreter).exists()

@@ -36,7 +36,7 @@ _OWN_LABELS = [
 #: The chart's own labels, by which objects are found and selected.
 _OTHER_LABELS: Schema = {**_LABELS, "propertyNames": {"not": {"enum": _OWN_LABELS}}}
 
-#: What values must have beside the type of their default.
+#: What values must have in addition to the type of their default.
 _SCHEMAS: dict[str, Schema] = {
     "fullnameOverride": {"maxLength": 40, "pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"},
     "nameOverride": {"maxLength": 40, "pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"},

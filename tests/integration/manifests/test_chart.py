@@ -112,7 +112,7 @@ def test_policy_cluster_too_old_refused_with_version(key: str, needed: Kubernete
     ):
         render(values, "--kube-version", older)
     assert f"name: registry-webhook-{key}" in render(values, "--kube-version", f"v{needed}.0")
-    # Without a policy it is no obstacle.
+    # Without a policy the version does not matter.
     render({}, "--kube-version", f"v{OLDEST}.0")
 
 

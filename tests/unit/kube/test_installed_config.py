@@ -66,5 +66,5 @@ class _Release(_Reader):
     ],
 )
 def test_find_installation_helm_release(manager: str, release: str, found: str) -> None:
-    """What `helm template` prints has the label alone: then there is no release to upgrade."""
+    """What `helm template` prints has only the label, so there is no release to upgrade."""
     assert installed_config.find_installation(_Release(manager, release)).helm_release == found
