@@ -35,6 +35,11 @@ class UnexpectedArguments(click.UsageError):
         super().__init__(f"unexpected argument{'s' if len(words) > 1 else ''}: {' '.join(words)}", ctx)
 
 
+def is_given(ctx: click.Context, name: str) -> bool:
+    """Return whether an option is on the command line, rather than in the environment or a default."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
 @contextmanager
 def _errors_located(ctx: click.Context) -> Iterator[None]:
     """Add the command to errors that click's parser raises without it."""

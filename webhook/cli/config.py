@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from webhook.cli.command import Command, Misuse, UnexpectedArguments
+from webhook.cli.command import Command, Misuse, UnexpectedArguments, is_given
 from webhook.cli.option_types import PathType
 from webhook.cli.options import config_name, config_option, load_options, warn_without_rules
 from webhook.config import render
@@ -48,8 +48,7 @@ def command(file: Path | None, check: bool, schema: bool, config: Path | None) -
     ctx = click.get_current_context()
     if str(file) in _FLAGS and not Path(str(file)).exists():
         raise UnexpectedArguments([str(file)], ctx)
-    named = ctx.get_parameter_source("config") is click.core.ParameterSource.COMMANDLINE
-    if file is not None and named:
+    if file is not None and is_given(ctx, "config"):
         raise Misuse("two configuration files", "name the file once, as an argument or with --config")
     config = file or config
     found = load_options(config)

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from webhook.admission_policy.model import Generated
 from webhook.cli import cluster
-from webhook.cli.command import ConnectionOption, Group, Misuse
+from webhook.cli.command import ConnectionOption, Group, Misuse, is_given
 from webhook.cli.option_types import Choice, KubernetesVersionType
 from webhook.cli.options import (
     cluster_options,
@@ -191,7 +191,7 @@ def _check_version(command: str, source: _Source) -> None:
 def _of_file(call: click.Context, installation_namespace: str, config: Path | None, **_cluster: Any) -> Configuration:
     """Load the configuration from a file and the environment. Raises `ConfigurationError` or `FileError`."""
     for option in call.command.params:
-        if isinstance(option, ConnectionOption) and _is_given(call, str(option.name)):
+        if isinstance(option, ConnectionOption) and is_given(call, str(option.name)):
             raise click.UsageError(f"{option.opts[0]} requires --from-cluster", call)
     return load_options(config, installation_namespace).configuration
 
@@ -201,7 +201,7 @@ def _of_cluster(call: click.Context, installation_namespace: str, access: Access
 
     Raises `ConfigurationError` or `ClusterError`.
     """
-    if _is_given(call, "config"):
+    if is_given(call, "config"):
         raise Misuse("--config cannot be used with --from-cluster", "use one of them")
     is_default = call.get_parameter_source("installation_namespace") is ParameterSource.DEFAULT
     with cluster.connected_reader(access) as reader:
@@ -209,7 +209,3 @@ def _of_cluster(call: click.Context, installation_namespace: str, access: Access
         version = reader.version()
         settings = installed_config.load_config(installed_config.read_objects(reader, names)).configuration
     return _Source(settings, KubernetesVersion.parse(version), "the version of the cluster")
-
-
-def _is_given(call: click.Context, name: str) -> bool:
-    return call.get_parameter_source(name) is ParameterSource.COMMANDLINE

@@ -3,7 +3,7 @@
 import click
 
 from webhook import build_info
-from webhook.cli.command import Command, Misuse
+from webhook.cli.command import Command, Misuse, is_given
 from webhook.cli.option_types import Choice
 from webhook.cli.options import installation_option, optional_cluster_options
 from webhook.constants import PROGRAM
@@ -40,7 +40,7 @@ def command(access: Access, cluster: bool, installation_namespace: str | None, o
     Versions that are at most one minor version apart work together.
     """
     if not cluster:
-        if any(access) or (installation_namespace and _is_given("installation_namespace")):
+        if any(access) or (installation_namespace and is_given(click.get_current_context(), "installation_namespace")):
             again = invocation.command("version", "--cluster")
             raise Misuse("options for a cluster require --cluster", again)
         if output == "table":
@@ -58,8 +58,3 @@ def command(access: Access, cluster: bool, installation_namespace: str | None, o
         found = versions.collect_versions(reader, installation_namespace)
     show(found, versions.lines, output)
     return EXIT_FOUND if not found.supported else EXIT_ERROR if found.has_unread else EXIT_OK
-
-
-def _is_given(option: str) -> bool:
-    source = click.get_current_context().get_parameter_source(option)
-    return source is click.core.ParameterSource.COMMANDLINE

@@ -13,12 +13,14 @@ from webhook.kube.partial import known
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 
+#: The guard policy that applies only to ServiceAccounts in the Namespace that its binding names.
+NAMESPACES_GUARD = f"{PROGRAM}-namespaces"
 #: The policies of manifests/base/20-guard.yaml. Their bindings have the same names.
-GUARDS = tuple(
-    f"{PROGRAM}-{what}" for what in ("secrets", "namespaces", "configurations", "owners", "leases", "events")
+GUARDS = (
+    f"{PROGRAM}-secrets",
+    NAMESPACES_GUARD,
+    *(f"{PROGRAM}-{what}" for what in ("configurations", "owners", "leases", "events")),
 )
-#: The one of them that applies only to ServiceAccounts in the Namespace that its binding names.
-NAMESPACES_GUARD = GUARDS[1]
 _PERMISSIONS, _GUARDS = "permissions", "guard policies"
 _READ = ("get", "list", "watch")
 #: Some permissions that the ServiceAccount must not have.
