@@ -89,7 +89,19 @@ def render(values: Values, *options: str, release: str = RELEASE, namespace: str
 
 
 def objects(values: Values, *options: str, release: str = RELEASE, namespace: str = RELEASE) -> list[Manifest]:
-    """Return the objects that the chart installs, without its tests."""
-    text = render(values, *options, release=release, namespace=namespace)
-    every = [one for one in yaml.safe_load_all(text) if one]
-    return [one for one in every if "helm.sh/hook" not in one["metadata"].get("annotations", {})]
+    """Return the objects that the chart installs, without hooks and tests."""
+    every = _parsed(render(values, *options, release=release, namespace=namespace))
+    return [one for one in every if not _is_hook(one)]
+
+
+def hooks(values: Values, *options: str, release: str = RELEASE, namespace: str = RELEASE) -> list[Manifest]:
+    """Return the objects that exist only during a hook or a test."""
+    return [one for one in _parsed(render(values, *options, release=release, namespace=namespace)) if _is_hook(one)]
+
+
+def _parsed(text: str) -> list[Manifest]:
+    return [one for one in yaml.safe_load_all(text) if one]
+
+
+def _is_hook(manifest: Manifest) -> bool:
+    return "helm.sh/hook" in manifest["metadata"].get("annotations", {})

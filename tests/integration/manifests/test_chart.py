@@ -16,6 +16,7 @@ from tests.support.chart import (
     RenderError,
     Values,
     combined,
+    hooks,
     needs_helm,
     objects,
     render,
@@ -258,6 +259,22 @@ def test_moved_release_has_no_default_names(release: str, override: str, full: s
     kept = {"app.kubernetes.io/name", "app.kubernetes.io/part-of", "apiGroups", "grafana_dashboard", "dashboard.json"}
     found = {key for key, text in _texts(rendered) if PROGRAM in text.split("/") or f".{PROGRAM}.svc" in text}
     assert found - kept - _PATHS == set()
+
+
+@needs_helm
+def test_moved_release_hooks_have_its_names() -> None:
+    namespace = "123"
+    rendered = hooks(combined(_everything(), {"fullnameOverride": "on"}), release="1e3", namespace=namespace)
+    assert {"Job", "Pod", "NetworkPolicy", "ClusterRoleBinding"} <= {one["kind"] for one in rendered}
+    for manifest in rendered:
+        assert manifest["metadata"]["name"] in {"on-cleanup", "on-test"}
+        assert manifest["metadata"].get("namespace", namespace) == namespace
+    # The API server refuses a number or a boolean in their place.
+    (job,) = (one for one in rendered if one["kind"] == "Job")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert [variable["value"] for variable in container["env"]] == [namespace, "on", "on"]
+    named = [rule["resourceNames"] for one in rendered for rule in one.get("rules", []) if "resourceNames" in rule]
+    assert all(isinstance(name, str) for names in named for name in names)
 
 
 #: Keys whose values have the program's name as a part that does not follow the release's.

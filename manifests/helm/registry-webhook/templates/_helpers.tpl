@@ -41,13 +41,20 @@ app.kubernetes.io/component: admission-webhook
 {{- end }}
 
 {{/*
+The recommended labels: https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
+*/}}
+{{- define "registry-webhook.recommendedLabels" -}}
+{{ include "registry-webhook.selectorLabels" . }}
+app.kubernetes.io/part-of: registry-webhook
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{/*
 The labels of Pods, without the chart's version: a new chart with the same image replaces no Pod.
 */}}
 {{- define "registry-webhook.podLabels" -}}
-{{- $own := include "registry-webhook.selectorLabels" . | fromYaml }}
-{{- $_ := set $own "app.kubernetes.io/part-of" "registry-webhook" }}
-{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion }}
-{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service }}
+{{- $own := include "registry-webhook.recommendedLabels" . | fromYaml }}
 {{- toYaml (merge $own .Values.podLabels .Values.commonLabels) }}
 {{- end }}
 
@@ -55,10 +62,7 @@ The labels of Pods, without the chart's version: a new chart with the same image
 The labels of all other objects.
 */}}
 {{- define "registry-webhook.labels" -}}
-{{- $own := include "registry-webhook.selectorLabels" . | fromYaml }}
-{{- $_ := set $own "app.kubernetes.io/part-of" "registry-webhook" }}
-{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion }}
-{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service }}
+{{- $own := include "registry-webhook.recommendedLabels" . | fromYaml }}
 {{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") }}
 {{- toYaml (merge $own .Values.commonLabels) }}
 {{- end }}
