@@ -178,11 +178,9 @@ def test_side_by_side_each_publishes_in_its_namespaces(
 
 def test_side_by_side_doctor_about_one(both: tuple[Neighbor, Neighbor], teams: dict[str, str]) -> None:
     assert teams
-    # Both may select what earlier tests left; the next test is about that.
-    overlap = {Code.SELECT_OVERLAP.value}
     for one in both:
         end = time.monotonic() + 60
-        while (found := one.codes() - overlap) and time.monotonic() < end:
+        while (found := one.codes()) and time.monotonic() < end:
             time.sleep(1)
         assert found == set()
 
