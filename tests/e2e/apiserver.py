@@ -45,7 +45,8 @@ def second(cluster: Cluster, pid_file: Path, folder: Path, flags: Mapping[str, s
     kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
     (entry,) = kubeconfig["clusters"]
     host = urlsplit(entry["cluster"]["server"]).hostname
-    port = _free_port(host)
+    held = _hold_port(host)
+    port = held.getsockname()[1]
     entry["cluster"]["server"] = f"https://{host}:{port}"
     written = folder / "kubeconfig"
     written.touch(mode=0o600)
@@ -55,6 +56,7 @@ def second(cluster: Cluster, pid_file: Path, folder: Path, flags: Mapping[str, s
     words = Path(f"/proc/{process_number}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
     changes = {
         "--secure-port": str(port),
+        "--permit-port-sharing": "true",
         "--audit-log-path": str(folder / "audit.log"),
         "--endpoint-reconciler-type": "none",
         **(flags or {}),
@@ -73,6 +75,7 @@ def second(cluster: Cluster, pid_file: Path, folder: Path, flags: Mapping[str, s
         eventually("the second API server is ready", ready, _READY)
         yield written
     finally:
+        held.close()
         process.terminate()
         try:
             process.wait(timeout=15)
@@ -104,8 +107,9 @@ def _changed(words: list[str], changes: dict[str, str]) -> list[str]:
     return kept + [f"{flag}={value}" for flag, value in changes.items()]
 
 
-def _free_port(host: str | None) -> int:
-    with socket.socket() as free:
-        free.bind((host or "", 0))
-        port: int = free.getsockname()[1]
-        return port
+def _hold_port(host: str | None) -> socket.socket:
+    """Bind a free port, which only a process that shares it can bind as well; nothing is accepted on it here."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind((host or "", 0))
+    return held

@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from .fake_api_server import SECRET, TOKEN, ApiServer
 #: Seconds; longer than any step takes on a busy machine.
 PATIENCE = 30.0
 PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
+_ADDRESS = re.compile(r"probe server started address=http://(\S+)\n")
 _PREFIX = "registry_webhook_refresher_"
 
 
@@ -98,6 +100,13 @@ class Sidecar:
         """Its log."""
         return self._log.read_text()
 
+    @property
+    def address(self) -> str:
+        """Where it answers probes and Prometheus, `HOST:PORT`."""
+        found = _ADDRESS.search(self.log)
+        assert found, self.log
+        return found[1]
+
     def state(self) -> Readiness:
         found = decode(self.probe("/readyz", Accept="application/json")[1].encode())
         assert found is not None
@@ -109,8 +118,7 @@ class Sidecar:
 
     def probe(self, path: str, **headers: str) -> tuple[int, str]:
         """Send a request to its port; return status and body."""
-        address = self.log.partition("address=http://")[2].partition("\n")[0]
-        connection = http.client.HTTPConnection(address, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
         try:
             connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
@@ -156,7 +164,7 @@ def refreshing(place: Place, name: str = "log", *words: str, **variables: str) -
         process = subprocess.Popen(command, cwd=place.folder, env=environment, stderr=log, stdout=log)
     sidecar = Sidecar(place, process, path)
     try:
-        wait_until(lambda: "probe server started" in sidecar.log or process.poll() is not None)
+        wait_until(lambda: _ADDRESS.search(sidecar.log) or process.poll() is not None)
         assert process.poll() is None, sidecar.log
         yield sidecar
         if process.poll() is None:
