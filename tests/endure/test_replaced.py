@@ -124,9 +124,10 @@ def is_in_force(server: Server, part: Part) -> bool:
 def put(
     load: Traffic, part: Part, where: Mounted | FileByFile, files: Files, version: Version
 ) -> tuple[float, Version]:
-    """Put what is good, and wait until something is answered with it; give the moment and the version."""
-    where.put(files)
+    """Put what is good, and wait until something is answered with it; give the moment before and the version."""
+    # Before: what was replaced may be in force as soon as it is there.
     moment = time.monotonic()
+    where.put(files)
     wait_until(
         lambda: any(part.of(answer) == version and answer.ended > moment for answer in load.result().answers[-50:])
     )

@@ -105,7 +105,8 @@ class Cluster:
         place = Place(folder, self._place.ours)
         place.configure(CONFIGURATION)
         place.write_pair()
-        server = self._stack.enter_context(serving(place, drain=1.0))
+        # Many times as long as the balancer takes to notice, also on a machine that does much else.
+        server = self._stack.enter_context(serving(place, drain=2.0))
         self.servers.append(server)
         self.balancer.add(server)
         wait_until(lambda: self.balancer.is_given(server))
