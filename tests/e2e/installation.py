@@ -25,7 +25,7 @@ from webhook.constants import ENABLED_LABEL
 from webhook.pki import ca
 
 from .cluster import Cluster, Manifest, Ran, eventually
-from .pods import IMAGE, REWRITTEN, SERVER, images, pod
+from .pods import REWRITTEN, SERVER, becomes
 
 MANIFEST = Path(__file__).parents[2] / "manifests" / "base" / "60-webhook.yaml"
 
@@ -81,12 +81,7 @@ class Installation(NamedTuple):
     def label(self, namespace: str) -> None:
         """Opt a namespace in, and wait until the API server acts on it."""
         self.cluster.kubectl("label", "namespace", namespace, f"{ENABLED_LABEL}=true")
-        eventually("the webhook is in force", lambda: self._in_force(namespace))
-
-    def _in_force(self, namespace: str) -> bool:
-        arguments = ("create", "--namespace", namespace, "--dry-run=server", "--filename=-", "--output=json")
-        ran = self.cluster.run(*arguments, stdin=pod("probe", probe=IMAGE))
-        return ran.status == 0 and images(ran.manifest) == {"probe": REWRITTEN}
+        eventually("the webhook is in force", lambda: becomes(self.cluster, namespace) == REWRITTEN)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import json
 
-from .cluster import Manifest
+from .cluster import Cluster, Manifest
 
 #: The private registry that the servers under test are configured with. Nothing is ever pulled from it.
 SERVER = "registry.example.com"
@@ -28,6 +28,13 @@ def pod(name: str, **images: str) -> Manifest:
 def images(stored: Manifest, field: str = "containers") -> dict[str, str]:
     """Give each container's image."""
     return {container["name"]: container["image"] for container in stored["spec"].get(field, [])}
+
+
+def becomes(cluster: Cluster, namespace: str) -> str | None:
+    """Make a Pod in a namespace as a dry run, and give its image, or None where it is refused."""
+    arguments = ("create", "--namespace", namespace, "--dry-run=server", "--filename=-", "--output=json")
+    ran = cluster.run(*arguments, stdin=pod("probe", app=IMAGE))
+    return None if ran.status else images(ran.manifest)["app"]
 
 
 def pull_secrets(stored: Manifest) -> list[str]:

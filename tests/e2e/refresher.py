@@ -23,7 +23,7 @@ from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM, REFRESH
 
 from .cluster import NAMESPACES, Cluster, Manifest, Ran, eventually
 from .installation import environment
-from .pods import PULL_SECRET, SERVER
+from .pods import PULL_SECRET, REWRITTEN, SERVER, becomes
 from .service_account import DEPLOYMENT
 
 #: Keys of the configuration by their paths, each with its value.
@@ -41,7 +41,7 @@ _DEFAULTS: Settings = {
     "webhook.namespaces.allow": [f"{NAMESPACES}*"],
 }
 _METRICS = "registry_webhook_refresher_"
-_ADDRESS = re.compile(r"probe server started address=(\S+)")
+_ADDRESS = re.compile(r"probe server started address=(\S+)\n")
 _RELOADED = "configuration reloaded"
 _ROUND = re.compile(" credential (?:refresh|read by) ")
 #: Seconds within which it is gone after SIGTERM, on a machine that is busy.
@@ -267,9 +267,11 @@ def published(cluster: Cluster, namespace: str) -> Manifest | None:
 
 
 def selected_namespace(cluster: Cluster) -> str:
-    """Make a namespace that is opted in, and wait for its pull secret."""
+    """Make a namespace that is opted in, and wait until it has its pull secret and the webhook is called for it."""
     name = cluster.make_namespace({ENABLED_LABEL: "true"})
     eventually("there is a pull secret", lambda: published(cluster, name))
+    # A rollout is over before every part of the cluster knows where its Pods are.
+    eventually("Pods are rewritten", lambda: becomes(cluster, name) == REWRITTEN)
     return name
 
 

@@ -47,6 +47,7 @@ _REPLACEMENTS = [
         ("Deployment", "ClusterRole", "metadata.labels.of"),
     )
 ]
+_TYPE = "can write Secrets only with the type"
 _UNSELECTED = "can create Secrets only in selected namespaces"
 _ALL = combined("self-managed", *COMBINED)
 
@@ -215,14 +216,11 @@ def _assert_bounded(account: Cluster, served: str, other: str, own: str) -> None
     def refused() -> bool:
         forged = event(served, reportingController="kubelet")
         said = account.run("create", "--dry-run=server", "--namespace", served, "--filename=-", stdin=forged).stderr
-        return "ValidatingAdmissionPolicy" in said and "ValidatingAdmissionPolicy" in _tried(
-            account, "kube-system", token
-        )
+        return "ValidatingAdmissionPolicy" in said and _TYPE in _tried(account, "kube-system", token)
 
     eventually("the guard and the rights are in force", refused)
     eventually("so is the check of the namespace", lambda: _UNSELECTED in _tried(account, other, pull_secret()))
-    assert "can write Secrets only with the type" in _tried(account, "kube-system", token)
-    assert "can write Secrets only with the type" in _tried(account, served, token)
+    assert _TYPE in _tried(account, served, token)
     for namespace in ("kube-system", own):
         assert "cannot create or change Secrets in kube-system" in _tried(account, namespace, pull_secret())
     # And what it is for goes on.

@@ -214,7 +214,7 @@ def test_guard_action_warn_warns(guarded: Guarded) -> None:
     create = ("create", "--namespace", guarded.namespace, "--dry-run=server", "--filename=-")
 
     def warned() -> bool:
-        ran = guarded.cluster.kubectl(*create, stdin=pod_of(app=IMAGE))
+        ran = guarded.cluster.run(*create, stdin=pod_of(app=IMAGE))
         return any(_SAID in warning for warning in ran.warnings)
 
     eventually("it warns", warned)

@@ -46,7 +46,7 @@ def test_password_changed_at_registry_reported_retried_rarely(
     eventually("the registry refuses it", lambda: sidecar.metric("refreshes_total:refused") == 1, deadline=90)
     began = time.monotonic()
     assert sidecar.metric("credential_refused") == 1
-    assert "reason=CredentialRefused" in sidecar.log()
+    eventually("the log says so", lambda: "reason=CredentialRefused" in sidecar.log())
     event = is_told(cluster, DEFAULT_NAMESPACE, "CredentialRefused", "It is the published credential")
     assert event["type"] == "Warning"
     status, text = sidecar.ask("/readyz")

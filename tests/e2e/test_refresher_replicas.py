@@ -75,5 +75,5 @@ def test_leader_killed_other_replica_takes_over(
     first.kill()
     eventually("the other writes", lambda: second.metric("leading") == 1, _TAKEN_OVER)
     figure("SIGKILL to the other replica's Lease", time.monotonic() - began)
-    has_password(cluster, namespace, second.password, 5)
+    has_password(cluster, namespace, second.password)
     assert version(cluster, namespace)[0] == uid

@@ -76,12 +76,13 @@ def test_plan_commands_have_planned_effect(installation: Installation, namespace
     assert (found["counts"]["images"], found["counts"]["lacking_secret"]) == (1, 1)
 
     cluster.kubectl(*restart[1:])
-    eventually(
-        "the new Pod is as it should be",
-        lambda: program("report", "--namespace", namespace, config, "--fail-on=drift").status == 0,
-    )
-    said = program("report", "--namespace", namespace, config).stdout
-    assert said.startswith("No drift: 1 Pod in 1 selected namespace")
+
+    def has_no_drift() -> bool:
+        ran = program("report", "--namespace", namespace, config, "--fail-on=drift")
+        # Between the old Pod and the new one there is none.
+        return ran.status == 0 and ran.stdout.startswith("No drift: 1 Pod in 1 selected namespace")
+
+    eventually("the new Pod is as it should be", has_no_drift)
 
 
 def test_report_all_namespaces_lists_unselected(

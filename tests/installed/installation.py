@@ -39,6 +39,8 @@ GLOBAL = (
     "validatingadmissionpolicybindings",
     "priorityclasses",
 )
+#: Kinds whose status follows the Pods.
+_WITH_STATUS = {"Deployment", "PodDisruptionBudget"}
 
 
 class Variant(NamedTuple):
@@ -105,11 +107,11 @@ class Installation:
         return ran.stdout
 
     def versions(self) -> dict[str, str]:
-        """Give for each object that is applied what changes with it: of a Deployment its status does not count."""
+        """Give for each object that is applied what changes with it; what follows the Pods does not count."""
         items = self.cluster.kubectl("get", "--kustomize", str(self.folder), "--output=json").manifest["items"]
         return {
             f"{item['kind']} {item['metadata']['name']}": str(
-                item["metadata"]["generation" if item["kind"] == "Deployment" else "resourceVersion"]
+                item["metadata"]["generation" if item["kind"] in _WITH_STATUS else "resourceVersion"]
             )
             for item in items
         }

@@ -100,6 +100,11 @@ class Load:
         """Have no further Pod made."""
         self._stop.set()
 
+    def rewrites(self) -> bool:
+        """Return whether each of the latest 20 Pods was rewritten."""
+        latest = self._answers[-20:]
+        return len(latest) == 20 and all(answer.rewritten for answer in latest)
+
     def so_far(self) -> int:
         """Count the answers, to ask later for what came after them."""
         return len(self._answers)

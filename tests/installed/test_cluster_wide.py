@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e import node
 from tests.e2e.cluster import Cluster, eventually
-from tests.e2e.pods import IMAGE, PULL_SECRET, REWRITTEN, images, pod
+from tests.e2e.pods import IMAGE, PULL_SECRET, REWRITTEN, becomes
 from tests.e2e.refresher import published
 from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, SYSTEM_NAMESPACES
 
@@ -37,31 +37,25 @@ def denied(cluster: Cluster) -> Iterator[tuple[str, ...]]:
         cluster.kubectl("delete", "namespace", *_DENIED, "--wait=false", "--ignore-not-found")
 
 
-def _becomes(cluster: Cluster, namespace: str) -> str:
-    """Give what the image of a Pod becomes there."""
-    arguments = ("create", "--dry-run=server", "--namespace", namespace, "--filename=-", "--output=json")
-    return images(cluster.kubectl(*arguments, stdin=pod("asked", app=IMAGE)).manifest)["app"]
-
-
 def test_unlabelled_namespace_runs_private_image(wide: Installation, figure: Callable[[str, object], None]) -> None:
     cluster = wide.cluster
     namespace = cluster.make_namespace({})
     eventually("there is a pull secret", lambda: published(cluster, namespace))
-    assert _becomes(cluster, namespace) == REWRITTEN
+    eventually("Pods are rewritten", lambda: becomes(cluster, namespace) == REWRITTEN)
     node.runs(cluster, namespace, node.written("app", secret=False))
     figure("Cluster-wide: namespaces with a pull secret", len(wide.pull_secrets()))
 
 
 def test_opted_out_namespace_untouched(wide: Installation) -> None:
     namespace = wide.cluster.make_namespace({ENABLED_LABEL: "false"})
-    assert _becomes(wide.cluster, namespace) == IMAGE
+    assert becomes(wide.cluster, namespace) == IMAGE
     assert published(wide.cluster, namespace) is None
 
 
 def test_system_namespaces_untouched(wide: Installation, denied: tuple[str, ...]) -> None:
     never = {*SYSTEM_NAMESPACES, DEFAULT_NAMESPACE, *denied}
     for namespace in never - {DEFAULT_NAMESPACE}:  # which takes no Pod that is not restricted
-        assert _becomes(wide.cluster, namespace) == IMAGE
+        assert becomes(wide.cluster, namespace) == IMAGE
     assert not {f"{namespace}/{PULL_SECRET}" for namespace in never} & {*wide.pull_secrets()}
 
 
@@ -70,10 +64,9 @@ def test_webhook_down_system_pods_still_created(wide: Installation, denied: tupl
     namespace = cluster.make_namespace({})
     cluster.kubectl("scale", "deployment/registry-webhook", "--namespace", DEFAULT_NAMESPACE, "--replicas=0")
     eventually("its Pods are gone", lambda: not cluster.items(DEFAULT_NAMESPACE, "pods"), 60.0)
-    create = ("create", "--dry-run=server", "--namespace", namespace, "--filename=-")
-    eventually("Pods are refused elsewhere", lambda: cluster.run(*create, stdin=pod("x", app=IMAGE)).status)
+    eventually("Pods are refused elsewhere", lambda: becomes(cluster, namespace) is None)
     for safe in ("kube-system", *denied):
-        assert _becomes(cluster, safe) == IMAGE
+        assert becomes(cluster, safe) == IMAGE
     wide.apply()
     wide.wait()
-    eventually("Pods are made again", lambda: not cluster.run(*create, stdin=pod("x", app=IMAGE)).status)
+    eventually("Pods are made again", lambda: becomes(cluster, namespace) is not None)

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e import node
 from tests.e2e.cluster import Cluster, Manifest, Ran, eventually
 from tests.e2e.installation import environment
-from tests.e2e.pods import IMAGE, PULL_SECRET, REWRITTEN, pod
+from tests.e2e.pods import IMAGE, PULL_SECRET, REWRITTEN, becomes, pod
 from tests.e2e.program import program
 from tests.e2e.refresher import new_password, without_rights
 from tests.e2e.registry import Registry
@@ -223,12 +223,7 @@ def test_explain_foreign_secret_named(cluster: Cluster) -> None:
 
 def _made(cluster: Cluster, namespace: str) -> str:
     """Store a Pod once the API server calls the webhook for its namespace, and give its name."""
-
-    def is_called() -> bool:
-        words = ("run", "probe", f"--image={IMAGE}", "--dry-run=server", "--output=json", "--namespace", namespace)
-        return REWRITTEN in cluster.kubectl(*words).stdout
-
-    eventually("the webhook is called", is_called)
+    eventually("the webhook is called", lambda: becomes(cluster, namespace) == REWRITTEN)
     return _stored(cluster, namespace, pod("made", app=IMAGE))
 
 
@@ -241,12 +236,7 @@ def _put_bundle(cluster: Cluster, bundle: bytes) -> None:
 
 def _unanswered(cluster: Cluster, namespace: str, name: str) -> str:
     """Store a Pod that comes to nobody, once none does."""
-
-    def is_left_alone() -> bool:
-        words = ("run", "probe", f"--image={IMAGE}", "--dry-run=server", "--output=json", "--namespace", namespace)
-        return REWRITTEN not in cluster.kubectl(*words).stdout
-
-    eventually("nothing is rewritten", is_left_alone, _PATIENCE)
+    eventually("nothing is rewritten", lambda: becomes(cluster, namespace) == IMAGE, _PATIENCE)
     return _stored(cluster, namespace, pod(name, app=IMAGE))
 
 

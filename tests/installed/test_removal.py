@@ -79,9 +79,7 @@ def test_deployment_deleted_first_fail_open_pods_created(in_force: Installation,
         # And by applying it again all is as it was.
         in_force.apply()
         in_force.wait()
-        before = load.so_far()
-        time.sleep(1)
-    load.taken(before).all_rewritten()
+        eventually("Pods are rewritten", load.rewrites)
     load.taken().all_made()
 
 
@@ -97,10 +95,7 @@ def test_webhook_configuration_deleted_first_pods_created(
         began = time.monotonic()
         eventually("it has its bundle again", in_force.bundle, REPAIR)
         figure("Webhook configuration made again to caBundle in it", time.monotonic() - began)
-        time.sleep(2)
-        before = load.so_far()
-        time.sleep(1)
-    load.taken(before).all_rewritten()
+        eventually("Pods are rewritten", load.rewrites)
     load.taken().all_made()
 
 

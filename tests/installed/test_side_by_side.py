@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.cluster import Cluster, Manifest, eventually
 from tests.e2e.installation import cleanup
-from tests.e2e.pods import IMAGE, REWRITTEN, images, pod
+from tests.e2e.pods import REWRITTEN, becomes
 from tests.e2e.program import program
 from tests.e2e.refresher import password_in, published
 from tests.e2e.registry import Registry
@@ -161,9 +161,8 @@ def both(opt_in: Neighbor, cluster_wide: Neighbor) -> tuple[Neighbor, Neighbor]:
     return opt_in, cluster_wide
 
 
-def _rewritten(cluster: Cluster, namespace: str) -> bool:
-    arguments = ("create", "--dry-run=server", "--namespace", namespace, "--filename=-", "--output=json")
-    return images(cluster.kubectl(*arguments, stdin=pod("any", app=IMAGE)).manifest) == {"app": REWRITTEN}
+def _wait_until_rewritten(cluster: Cluster, namespace: str) -> None:
+    eventually("Pods are rewritten", lambda: becomes(cluster, namespace) == REWRITTEN)
 
 
 def test_side_by_side_each_publishes_in_its_namespaces(
@@ -173,7 +172,7 @@ def test_side_by_side_each_publishes_in_its_namespaces(
     eventually("the opt-in one publishes", lambda: first.publishes(teams["labelled"]))
     eventually("the cluster-wide one publishes", lambda: second.publishes(teams["other"]))
     for namespace in teams.values():
-        assert _rewritten(cluster, namespace)
+        _wait_until_rewritten(cluster, namespace)
 
 
 def test_side_by_side_doctor_about_one(both: tuple[Neighbor, Neighbor], teams: dict[str, str]) -> None:
@@ -191,7 +190,7 @@ def test_same_namespace_selected_by_both_first_keeps_secret_and_doctor_warns(
     first, second = both
     shared = cluster.make_namespace({ENABLED_LABEL: "true"})
     eventually("one of them publishes", lambda: first.publishes(shared) or second.publishes(shared))
-    assert _rewritten(cluster, shared)
+    _wait_until_rewritten(cluster, shared)
     # Either may be the first; the other reports it, and neither replaces it again.
     eventually("the other one reports it", lambda: Code.SECRET_OTHER in first.codes() | second.codes())
     before = published(cluster, shared)
@@ -213,7 +212,7 @@ def test_removal_of_one_leaves_the_other(
     assert published(cluster, teams["labelled"]) is None
     later = cluster.make_namespace({})
     eventually("the second one goes on", lambda: second.publishes(later))
-    assert _rewritten(cluster, later)
+    _wait_until_rewritten(cluster, later)
     second.stop()
     eventually("nothing is left of the second", lambda: not second.left(), LEAVING)
     labelled = ("get", "secrets", "--all-namespaces", "--selector", INSTALLATION_LABEL, "--output=name")

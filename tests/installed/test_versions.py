@@ -12,7 +12,7 @@ import pytest
 from tests.e2e import node
 from tests.e2e.cluster import Cluster, Manifest, eventually
 from tests.e2e.installation import cleanup
-from tests.e2e.pods import IMAGE, REWRITTEN, images, pod
+from tests.e2e.pods import IMAGE, REWRITTEN, becomes, images, pod
 from tests.e2e.program import program
 from tests.e2e.refresher import has_password, new_password, selected_namespace
 from tests.e2e.registry import Registry
@@ -50,11 +50,6 @@ def labelled(life: Installation) -> Iterator[str]:
     name = selected_namespace(life.cluster)
     yield name
     life.cluster.run("delete", "namespace", name, "--wait=false")
-
-
-def _becomes(cluster: Cluster, namespace: str) -> str:
-    arguments = ("create", "--dry-run=server", "--namespace", namespace, "--filename=-", "--output=json")
-    return images(cluster.kubectl(*arguments, stdin=pod("asked", app=IMAGE)).manifest)["app"]
 
 
 def test_version_install_accepted_without_warnings(life: Installation) -> None:
@@ -109,7 +104,7 @@ def test_version_certificate_rotated_still_rewritten(life: Installation, labelle
     before = life.bundle()
     life.cluster.kubectl("delete", CERTIFICATE_SECRET, "--namespace", DEFAULT_NAMESPACE)
     eventually("a new CA is trusted", lambda: life.bundle() not in {b"", before}, 60.0)
-    eventually("Pods are rewritten", lambda: _becomes(life.cluster, labelled) == REWRITTEN, 60.0)
+    eventually("Pods are rewritten", lambda: becomes(life.cluster, labelled) == REWRITTEN, 60.0)
 
 
 @pytest.mark.parametrize(("which", "needed"), [("guard", POLICY_GUARD), ("mutate", POLICY_MUTATE)])
@@ -132,7 +127,7 @@ def test_version_policy_works_or_is_refused(life: Installation, which: str, need
         if which == "guard":
             # What the webhook rewrites passes it.
             namespace = cluster.make_namespace({ENABLED_LABEL: "true"})
-            assert _becomes(cluster, namespace) == REWRITTEN
+            eventually("Pods are rewritten", lambda: becomes(cluster, namespace) == REWRITTEN)
             cluster.kubectl("delete", CONFIGURATION)
         else:
             cluster.kubectl("delete", CONFIGURATION)
