@@ -238,7 +238,7 @@ def _note(kind: str, costs: list[Cost], figure: Figure, more: str) -> None:
 
 def _check_bounded(costs: list[Cost]) -> None:
     assert {cost.status for cost in costs} <= {200, 400}
-    # Of CPU; what is looked at without a bound takes longer, on any machine of today.
-    assert max(cost.seconds for cost in costs) < 4
+    # Of CPU: twice what the slowest takes on a machine of 2023.
+    assert max(cost.seconds for cost in costs) < 8
     # Beside the body. With what connections hold, it stays below the container's limit.
     assert costs[0].memory < 256 * MIB
