@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.measurements import figure, pytest_terminal_summary
 from webhook.constants import DEFAULT_NAMESPACE, PROGRAM
 
 from .apiserver import ApiServer
@@ -30,7 +31,8 @@ from .refresher import Confidential, Settings, Sidecar, forget_refused_logins, f
 from .registry import Registry
 from .service_account import granted
 
-_FIGURES = pytest.StashKey[list[str]]()
+#: The fixture and the hook that are the same there.
+__all__ = ["figure", "pytest_terminal_summary"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,12 +46,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return "apiserver" in names, "uninstalled" not in names
 
     items.sort(key=turn)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what was measured."""
-    for figure in config.stash.get(_FIGURES, []):
-        terminalreporter.write_line(figure)
 
 
 @pytest.fixture(scope="session")
@@ -156,13 +152,6 @@ def apiserver() -> ApiServer:
     if not pid_file or not command:
         pytest.skip("E2E_APISERVER_PID and E2E_APISERVER_START do not say which process it is and how it is started")
     return ApiServer(Path(pid_file), command)
-
-
-@pytest.fixture(scope="session")
-def figure(pytestconfig: pytest.Config) -> Callable[[str, float], None]:
-    """Give what takes a measurement, seconds, for the end of the run."""
-    figures = pytestconfig.stash.setdefault(_FIGURES, [])
-    return lambda what, seconds: figures.append(f"{what}: {seconds:.1f} s")
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ _MANIFESTS = [
 
 @contextmanager
 def granted(cluster: Cluster, folder: Path) -> Iterator[Path]:
-    """Apply the manifests, and write into `folder` a kubeconfig with a token of the account, which lives an hour.
+    """Apply the manifests, and write a kubeconfig of the account into `folder`.
 
     When this gives it, rights and guard are in force.
     """
@@ -38,14 +38,27 @@ def granted(cluster: Cluster, folder: Path) -> Iterator[Path]:
         for manifest in _MANIFESTS:
             ran = cluster.kubectl("apply", "--server-side", "--validate=strict", f"--filename={manifest}")
             assert not ran.warnings
-        kubeconfig = folder / "kubeconfig"
-        kubeconfig.touch(mode=0o600)
-        kubeconfig.write_text(json.dumps(_kubeconfig(cluster)))
+        kubeconfig = write_kubeconfig(cluster, DEFAULT_NAMESPACE, PROGRAM, folder / "kubeconfig")
         eventually("the guard and the rights are in force", lambda: _in_force(kubeconfig))
         yield kubeconfig
     finally:
         for manifest in reversed(_MANIFESTS):
             cluster.kubectl("delete", "--ignore-not-found", "--timeout=50s", f"--filename={manifest}")
+
+
+def write_kubeconfig(cluster: Cluster, namespace: str, account: str, file: Path) -> Path:
+    """Write a kubeconfig with a token of a service account, which lives an hour, and give its path.
+
+    Its context has the account's namespace.
+    """
+    kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
+    token = cluster.kubectl("create", "token", account, "--namespace", namespace, "--duration=1h").stdout
+    (user,), (context,) = kubeconfig["users"], kubeconfig["contexts"]
+    user["user"] = {"token": token.strip()}
+    context["context"]["namespace"] = namespace
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(kubeconfig))
+    return file
 
 
 def acting(kubeconfig: Path) -> Cluster:
@@ -87,14 +100,6 @@ def event(namespace: str, **changes: object) -> Manifest:
         "regarding": {"apiVersion": "v1", "kind": "Secret", "namespace": namespace, "name": PULL_SECRET},
         **changes,
     }
-
-
-def _kubeconfig(cluster: Cluster) -> Manifest:
-    kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
-    token = cluster.kubectl("create", "token", PROGRAM, "--namespace", DEFAULT_NAMESPACE, "--duration=1h").stdout
-    (user,) = kubeconfig["users"]
-    user["user"] = {"token": token.strip()}
-    return kubeconfig
 
 
 def _in_force(kubeconfig: Path) -> bool:

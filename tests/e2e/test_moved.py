@@ -19,7 +19,7 @@ from tests.support.manifest_variants import CHECKOUT, COMBINED, FOLDERS, Variant
 from webhook.constants import ENABLED_LABEL, GUARD_POLICY, INSTALLATION_LABEL, SYSTEM_NAMESPACES
 
 from .cluster import Cluster, Manifest, eventually
-from .service_account import acting, certificate, event, pull_secret
+from .service_account import acting, certificate, event, pull_secret, write_kubeconfig
 
 _GUARDED = (
     *("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
@@ -140,13 +140,7 @@ def _granted(cluster: Cluster, manifests: list[Manifest], folder: Path) -> Itera
     (account,) = (one["metadata"] for one in manifests if one["kind"] == "ServiceAccount")
     try:
         cluster.kubectl("apply", "--validate=strict", "--filename=-", stdin=applied)
-        kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
-        token = cluster.kubectl("create", "token", account["name"], f"--namespace={account['namespace']}").stdout
-        kubeconfig["users"][0]["user"] = {"token": token.strip()}
-        file = folder / "kubeconfig"
-        file.touch(mode=0o600)
-        file.write_text(json.dumps(kubeconfig))
-        yield acting(file)
+        yield acting(write_kubeconfig(cluster, account["namespace"], account["name"], folder / "kubeconfig"))
     finally:
         cluster.kubectl("delete", "--ignore-not-found", "--timeout=50s", "--filename=-", stdin=applied)
 

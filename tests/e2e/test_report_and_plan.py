@@ -16,6 +16,7 @@ from .pods import IMAGE, NOWHERE, REWRITTEN, SERVER, pod
 from .program import program
 from .refresher import new_password
 from .registry import Registry
+from .service_account import write_kubeconfig
 
 _Configure = Callable[..., str]
 _LACKED = "opencti/connector-that-nobody-pushed:1.0.0"
@@ -191,13 +192,7 @@ def test_report_and_plan_view_of_one_namespace_answer(
     cluster.kubectl("create", "serviceaccount", "reader", f"--namespace={namespace}")
     subject = f"--serviceaccount={namespace}:reader"
     cluster.kubectl("create", "rolebinding", "reader", "--clusterrole=view", subject, f"--namespace={namespace}")
-    token = cluster.kubectl("create", "token", "reader", f"--namespace={namespace}").stdout.strip()
-    kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
-    kubeconfig["users"][0]["user"] = {"token": token}
-    kubeconfig["contexts"][0]["context"]["namespace"] = namespace
-    path = tmp_path / "kubeconfig"
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(kubeconfig))
+    path = write_kubeconfig(cluster, namespace, "reader", tmp_path / "kubeconfig")
     for command in ("report", "plan"):
         ran = program(command, "--output=json", kubeconfig=path)
         assert ran.status == 0, ran.stderr

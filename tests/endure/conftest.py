@@ -4,16 +4,16 @@
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from tests.support.measurements import figure, pytest_terminal_summary
-from tests.support.server_process import Place, Server, make_place, serving
+from tests.support.server_fixtures import place
+from tests.support.server_process import Place, Server, serving
 
 #: The fixtures and the hook that are the same there.
-__all__ = ["figure", "pytest_terminal_summary"]
+__all__ = ["figure", "place", "pytest_terminal_summary"]
 
 
 class Form(NamedTuple):
@@ -47,14 +47,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def form(pytestconfig: pytest.Config) -> Form:
     """Give the form that was asked for."""
     return _FORMS[pytestconfig.getoption("--form")]
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """A folder with a configuration and a certificate."""
-    made = make_place(tmp_path)
-    made.write_pair()
-    return made
 
 
 @pytest.fixture

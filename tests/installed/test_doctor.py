@@ -11,7 +11,7 @@ from tests.e2e.cluster import Cluster, Ran, eventually
 from tests.e2e.pods import PULL_SECRET
 from tests.e2e.program import program
 from tests.e2e.refresher import without_rights
-from tests.e2e.service_account import pull_secret
+from tests.e2e.service_account import pull_secret, write_kubeconfig
 from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM
 
 from .installation import CONFIGURATION, DEPLOYMENT, Installation
@@ -120,13 +120,7 @@ def test_doctor_scaled_to_zero_reported(installed: Installation, cluster: Cluste
 @pytest.mark.usefixtures("installed")
 def test_doctor_unprivileged_user_checks_unknown(cluster: Cluster, tmp_path: Path) -> None:
     namespace = cluster.make_namespace({})
-    token = cluster.kubectl("create", "token", "default", "--namespace", namespace, "--duration=1h").stdout.strip()
-    kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
-    kubeconfig["users"][0]["user"] = {"token": token}
-    path = tmp_path / "kubeconfig"
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(kubeconfig))
-    ran = _doctor(path)
+    ran = _doctor(write_kubeconfig(cluster, namespace, "default", tmp_path / "kubeconfig"))
     assert ran.status == 2
     assert _first(ran)[0] == "RW-CONFIG-UNKNOWN"
     findings = json.loads(ran.stdout)["findings"]

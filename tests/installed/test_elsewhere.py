@@ -13,7 +13,7 @@ from tests.e2e.installation import cleanup
 from tests.e2e.program import program
 from tests.e2e.refresher import published, selected_namespace
 from tests.e2e.registry import Registry
-from tests.e2e.service_account import acting, pull_secret
+from tests.e2e.service_account import acting, pull_secret, write_kubeconfig
 from webhook.constants import CERTIFICATE, ENABLED_LABEL, PROGRAM, REFRESHER
 
 from .installation import LEAVING, ROLLOUT, Installation, Variant
@@ -111,17 +111,12 @@ def test_commands_installation_elsewhere_found(labelled: str) -> None:
 
 
 def test_account_elsewhere_limited_by_guard(elsewhere: Cluster, labelled: str, tmp_path: Path) -> None:
-    kubeconfig = elsewhere.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
-    token = elsewhere.kubectl("create", "token", _NAME, f"--namespace={_NAMESPACE}").stdout.strip()
-    kubeconfig["users"][0]["user"] = {"token": token}
-    file = tmp_path / "kubeconfig"
-    file.touch(mode=0o600)
-    file.write_text(json.dumps(kubeconfig))
+    account = acting(write_kubeconfig(elsewhere, _NAMESPACE, _NAME, tmp_path / "kubeconfig"))
     secret = pull_secret(annotations={"kubernetes.io/service-account.name": "generic-garbage-collector"})
     secret |= {"type": "kubernetes.io/service-account-token", "data": {}}
     for namespace in ("kube-system", labelled):
         arguments = ("apply", "--server-side", f"--field-manager={REFRESHER}", "--force-conflicts", "--filename=-")
-        ran = acting(file).run(*arguments, "--namespace", namespace, stdin=secret)
+        ran = account.run(*arguments, "--namespace", namespace, stdin=secret)
         assert f"ValidatingAdmissionPolicy 'acme-{PROGRAM}-secrets'" in ran.stderr or "type: Invalid" in ran.stderr
         assert ran.status
     assert not elsewhere.exists("kube-system", "secret/registry-webhook-pull")

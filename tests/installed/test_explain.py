@@ -18,7 +18,7 @@ from tests.e2e.pods import IMAGE, PULL_SECRET, REWRITTEN, becomes, pod
 from tests.e2e.program import program
 from tests.e2e.refresher import new_password, without_rights
 from tests.e2e.registry import Registry
-from tests.e2e.service_account import pull_secret
+from tests.e2e.service_account import pull_secret, write_kubeconfig
 from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM
 from webhook.pki import ca
 
@@ -300,13 +300,7 @@ def newcomer(cluster: Cluster, served: str, tmp_path_factory: pytest.TempPathFac
     cluster.kubectl("create", "role", "newcomer", "--namespace", served, "--verb=get", "--resource=pods")
     account = f"--serviceaccount={served}:newcomer"
     cluster.kubectl("create", "rolebinding", "newcomer", "--namespace", served, "--role=newcomer", account)
-    token = cluster.kubectl("create", "token", "newcomer", "--namespace", served, "--duration=1h").stdout.strip()
-    kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
-    kubeconfig["users"][0]["user"] = {"token": token}
-    path = tmp_path_factory.mktemp("newcomer") / "kubeconfig"
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(kubeconfig))
-    return path
+    return write_kubeconfig(cluster, served, "newcomer", tmp_path_factory.mktemp("newcomer") / "kubeconfig")
 
 
 def test_explain_unprivileged_user_unknown(cluster: Cluster, served: str, newcomer: Path) -> None:

@@ -16,7 +16,7 @@ from tests.e2e.pods import IMAGE, REWRITTEN, becomes, images, pod
 from tests.e2e.program import program
 from tests.e2e.refresher import has_password, new_password, selected_namespace
 from tests.e2e.registry import Registry
-from tests.e2e.service_account import acting, pull_secret
+from tests.e2e.service_account import acting, pull_secret, write_kubeconfig
 from webhook.constants import CERTIFICATE, DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM, REFRESHER
 from webhook.kubernetes_version import POLICY_GUARD, POLICY_MUTATE
 
@@ -74,17 +74,12 @@ def test_version_doctor_finds_no_problem() -> None:
 def test_version_account_limited_by_guard(life: Installation, labelled: str, tmp_path: Path) -> None:
     """A pull secret that is none: the token of another ServiceAccount."""
     cluster = life.cluster
-    kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
-    token = cluster.kubectl("create", "token", PROGRAM, f"--namespace={DEFAULT_NAMESPACE}").stdout.strip()
-    kubeconfig["users"][0]["user"] = {"token": token}
-    file = tmp_path / "kubeconfig"
-    file.touch(mode=0o600)
-    file.write_text(json.dumps(kubeconfig))
+    account = acting(write_kubeconfig(cluster, DEFAULT_NAMESPACE, PROGRAM, tmp_path / "kubeconfig"))
     secret = pull_secret(annotations={"kubernetes.io/service-account.name": "generic-garbage-collector"})
     secret |= {"type": "kubernetes.io/service-account-token", "data": {}}
     apply = ("apply", "--server-side", f"--field-manager={REFRESHER}", "--force-conflicts", "--filename=-")
     for namespace in ("kube-system", labelled):
-        ran = acting(file).run(*apply, "--namespace", namespace, stdin=secret)
+        ran = account.run(*apply, "--namespace", namespace, stdin=secret)
         assert ran.status
         assert f"ValidatingAdmissionPolicy '{PROGRAM}-" in ran.stderr or "type: Invalid" in ran.stderr
     assert not cluster.exists("kube-system", "secret/registry-webhook-pull")
