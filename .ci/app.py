@@ -22,17 +22,15 @@ from typing import NamedTuple
 
 import packages
 from locked import Locked, read
-from slim import goes, patterns_of, without_symbols
+from slim import WHOLE, goes, patterns_of, without_symbols
 
 LOCK, PROGRAM = "requirements.lock", "registry-webhook"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
-#: What the command imports. The asynchronous client and OAuth are not in it, and neither is uvloop, which is optional.
-PURE = (
-    *("blinker", "click", "flask", "gunicorn", "itsdangerous", "jinja2", "jsonpatch", "jsonpointer", "kubernetes"),
-    *("prometheus-client", "typing-extensions", "urllib3", "werkzeug"),
-)
+#: Packages with a wheel for each platform. The others have one for all.
 COMPILED = ("cffi", "cryptography", "httptools", "markupsafe", "msgspec", "pyyaml")
+#: What is not in it: what nothing loads, and uvloop, which is optional.
+LEFT_OUT = {*WHOLE, "uvloop"}
 
 #: The tags of wheels for each platform: of Debian 12, RHEL 9 and macOS 11, and newer. cryptography has no wheels for
 #: Intel Macs since 49.
@@ -69,17 +67,18 @@ def main() -> None:
 
 def build(checkout: Path, folder: Path, platforms: Iterable[str]) -> None:
     """Write the archives and what is generated from them."""
-    locked = {one.name: one for one in read(checkout / LOCK)}
+    locked = [one for one in read(checkout / LOCK) if one.name not in LEFT_OUT]
     own = own_files(checkout)
     version = packages.version(checkout)
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob(f"{PROGRAM}-{version}-*.tar.gz"):
         path.unlink()
     with tempfile.TemporaryDirectory() as cache:
-        pure = _wheels(Path(cache), [locked[name] for name in PURE], ())
+        pure = _wheels(Path(cache), [one for one in locked if one.name not in COMPILED], ())
+        compiled = [one for one in locked if one.name in COMPILED]
         for platform in platforms:
             files = dict(own)
-            for wheel in (*pure, *_compiled(Path(cache), [locked[name] for name in COMPILED], platform)):
+            for wheel in (*pure, *_compiled(Path(cache), compiled, platform)):
                 add(files, wheel)
             app = single_file(files, platform)
             path = folder / f"{PROGRAM}-{version}-{platform}.tar.gz"

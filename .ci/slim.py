@@ -1,9 +1,8 @@
 """Make a virtual environment smaller and reproducible for the image: slim.py FOLDER.
 
 Files that the program never loads are deleted, and symbols and debug information are cut off shared libraries; the
-RECORD files say so. The rest is compiled, because the image's
-file system is read-only and every start would compile again. The bytecode contains a hash of its source instead of a
-time, and all files get the same time.
+RECORD files say so. The rest is compiled, because the image's file system is read-only and every start would compile
+again. The bytecode contains a hash of its source instead of a time, and all files get the same time.
 
 tests/integration/test_image.py checks that the program works without the files in the table below.
 """
@@ -22,27 +21,30 @@ from importlib import metadata
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-#: Patterns of files to remove or keep for each distribution; the last match counts. The Kubernetes client imports its
-#: classes for objects and API groups on demand, and this program uses none, nor its asynchronous client.
+#: Patterns of files to remove or keep for each distribution; the last match counts. Of the Kubernetes client only the
+#: settings, the credentials and the HTTP client are loaded (webhook/kube/kubernetes_client.py).
 PARTS = {
     "kubernetes": (
-        "-kubernetes/aio/*",
-        "-kubernetes/client/api/*",
-        "-kubernetes/client/apis/*",
-        "-kubernetes/client/models/*",
-        "+kubernetes/client/*/__init__.py",
-        "-*_test.py",
+        *("-kubernetes/*", "+kubernetes/__init__.py"),
+        *("+kubernetes/client/*.py", "+kubernetes/config/*.py", "+kubernetes/utils/*.py"),
+        *("-kubernetes/*/*/*", "-*_test.py"),
     ),
     # cryptography needs only the module in C.
     "cffi": ("-cffi/*",),
-    "certifi": ("-certifi/tests/*",),
-    "websocket-client": ("-websocket/tests/*",),
 }
 
-#: Distributions that only the asynchronous client and cffi's compiler need.
+#: Distributions that nothing loads.
 WHOLE = (
+    # The Kubernetes client's asynchronous part,
     *("aiohappyeyeballs", "aiohttp", "aiohttp-retry", "aiosignal", "attrs"),
-    *("frozenlist", "multidict", "propcache", "pycparser", "yarl"),
+    *("frozenlist", "multidict", "propcache", "yarl"),
+    # its classes of objects,
+    *("annotated-types", "pydantic", "pydantic-core", "python-dateutil", "typing-inspection", "tzdata"),
+    # its web sockets, and what it needs for the legacy auth-provider of a kubeconfig.
+    *("certifi", "charset-normalizer", "durationpy", "idna", "oauthlib", "requests", "requests-oauthlib"),
+    "websocket-client",
+    # The compiler of cffi.
+    "pycparser",
 )
 
 #: The earliest time in a ZIP file; the image's builder may set another.

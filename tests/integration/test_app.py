@@ -69,8 +69,8 @@ def builder() -> ModuleType:
 @pytest.fixture(scope="module")
 def files(builder: ModuleType) -> dict[str, bytes]:
     found: dict[str, bytes] = builder.own_files(_CHECKOUT)
-    for name in (*builder.PURE, *builder.COMPILED):
-        for file in metadata.files(name) or ():
+    for one in builder.read(_CHECKOUT / builder.LOCK):
+        for file in () if one.name in builder.LEFT_OUT else metadata.files(one.name) or ():
             if ".." not in file.parts and "__pycache__" not in file.parts and not file.name.endswith(".pyc"):
                 found.setdefault(str(file), Path(str(file.locate())).read_bytes())
     patterns = builder.patterns_of("kubernetes")

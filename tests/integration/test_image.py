@@ -86,13 +86,12 @@ def _python(code: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_slim_removes_unused_kubernetes_client(left_out: set[str]) -> None:
-    assert {"kubernetes.client.models.v1_pod", "kubernetes.aio.client.api_client", "aiohttp"} <= left_out
-    assert not {"kubernetes.client", "kubernetes.client.models", "kubernetes.client.api_client"} & left_out
-    assert _python("import kubernetes").returncode == 0
+def test_slim_removes_unused_packages_and_modules(left_out: set[str]) -> None:
+    assert {"kubernetes.client.models.v1_pod", "kubernetes.aio", "kubernetes.dynamic", "pydantic"} <= left_out
+    assert not {"kubernetes", "kubernetes.client.rest", "kubernetes.config.exec_provider"} & left_out
     assert {"sqlite3", "unittest"} <= left_out or sys.version_info[:2] != _PYTHON
     assert "left out: aiohttp" in _python("import aiohttp").stderr
-    assert "left out: kubernetes.client.models.v1_pod" in _python("import kubernetes as k; k.client.V1Pod").stderr
+    assert "left out: " in _python("import kubernetes").stderr
 
 
 @pytest.mark.usefixtures("left_out")
@@ -160,14 +159,13 @@ def test_slim_records_correct_and_build_reproducible(tmp_path: Path) -> None:
     assert {line.partition(",")[0] for record in records for line in record.splitlines()} == sources
     assert {name for name in sources if "dist-info" not in name} == {
         "kubernetes/client/__init__.py",
-        "kubernetes/client/models/__init__.py",
         "click/__init__.py",
         "click/fast.so",
     }
     digest = base64.urlsafe_b64encode(hashlib.sha256(built[0]["click/fast.so"][0]).digest()).rstrip(b"=").decode()
     assert any(f"click/fast.so,sha256={digest},0\n" in record for record in records)
     compiled = [content for name, (content, _) in built[0].items() if name.endswith(".pyc")]
-    assert len(compiled) == 3
+    assert len(compiled) == 2
     assert {content[4:8] for content in compiled} == {b"\1\0\0\0"}  # by its hash, which nobody compares
 
 

@@ -264,7 +264,7 @@ def _load_with_client(cluster: Mapping[str, Any], user: Mapping[str, Any], setti
         from kubernetes.config.kube_config import KubeConfigLoader  # noqa: PLC0415 - see above
     except ModuleNotFoundError:
         raise UnusableKubeconfig(
-            f"auth-provider {provider_name} is not supported by the single file",
+            f"auth-provider {provider_name} is not supported by the single file and the image",
             hint="use an exec plugin, or install the command with pipx",
         ) from None
     config = {
