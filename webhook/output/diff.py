@@ -20,11 +20,12 @@ def unified(before: str, after: str, name: str, context: int = 3) -> Iterator[st
 
 
 def _lines(text: str) -> list[str]:
-    """Split into lines with their ends, which differ on Windows."""
-    lines = text.replace("\r\n", "\n").split("\n")
+    """Split into lines with their ends. A carriage return stays, so that the diff of a file from Windows applies."""
+    lines = text.split("\n")
     return [*(f"{line}\n" for line in lines[:-1]), *lines[-1:]] if lines[-1] else [f"{line}\n" for line in lines[:-1]]
 
 
 def colored(line: str, screen: Screen) -> Styled:
-    """Color a line of a diff by its first characters. Tabs are kept, so that the diff can be applied."""
-    return styled(line, next((style for start, style in _STYLES if line.startswith(start)), None), screen, tabs=True)
+    """Color a line of a diff by its first characters, and leave it as it is otherwise, so that the diff can be applied."""
+    style = next((style for start, style in _STYLES if line.startswith(start)), None)
+    return styled(line, style, screen, is_document=True)

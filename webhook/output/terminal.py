@@ -64,10 +64,14 @@ class Styled(str):
     __slots__ = ()
 
 
-def styled(text: str, style: str | None, screen: Screen, *, tabs: bool = False) -> Styled:
-    """Escape `text`, with `tabs` all but those, and, if the screen has colors, add a style."""
-    escaped = Styled("\t".join(map(_escaped, text.split("\t")))) if tabs else _escaped(text)
-    return Styled(f"{style}{escaped}{_PLAIN}") if screen.colored and style else escaped
+def styled(text: str, style: str | None, screen: Screen, *, is_document: bool = False) -> Styled:
+    """Escape `text` and, if the screen has colors, add a style.
+
+    In a line of a document, tabs and a carriage return at the end are not escaped.
+    """
+    line = text.removesuffix("\r") if is_document else text
+    escaped = Styled("\t".join(map(_escaped, line.split("\t")))) if is_document else _escaped(line)
+    return Styled((f"{style}{escaped}{_PLAIN}" if screen.colored and style else escaped) + text[len(line) :])
 
 
 def bold(text: str, screen: Screen) -> Styled:

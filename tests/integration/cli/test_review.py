@@ -570,6 +570,19 @@ def test_review_diff_of_documents_can_be_applied(
     assert applied.endswith("\n") == bool(end)
 
 
+@pytest.mark.parametrize("tool", ["patch -p0", "git apply"])
+def test_review_diff_of_windows_file_can_be_applied(review: _Run, tmp_path: Path, tool: str) -> None:
+    words = tool.split()
+    if shutil.which(words[0]) is None:
+        pytest.skip(f"{words[0]} is not installed")
+    file = tmp_path / "pod.yaml"
+    file.write_bytes(yaml.safe_dump(_pod(), line_break="\r\n").encode())
+    subprocess.run(words, input=review("pod.yaml").stdout.encode(), cwd=tmp_path, timeout=60, check=True)
+    applied = file.read_bytes()
+    assert f"{_SERVER}/nginx:1.27\r\n".encode() in applied
+    assert applied.count(b"\n") == applied.count(b"\r\n")
+
+
 def test_review_image_instead_of_file_resolve_suggested(review: _Run) -> None:
     done = review("nginx")
     assert (done.returncode, done.stdout) == (2, "")
