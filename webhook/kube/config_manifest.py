@@ -12,6 +12,8 @@ from webhook.kube.installed_config import CONFIG_KEY
 from webhook.kube.manifests import Document
 
 _NAME_LABEL = "app.kubernetes.io/name"
+#: Keys of a manifest in addition to `kind`. One of them is sufficient, so that a missing apiVersion is reported as that.
+_MANIFEST_KEYS = frozenset({"apiVersion", "metadata", "data"})
 
 
 class ConfigText(NamedTuple):
@@ -53,16 +55,18 @@ def configuration(content: bytes, name: str, *, is_file: bool) -> ConfigText | N
     """Return the configuration of the only ConfigMap with one; None if `content` is not a Kubernetes manifest.
 
     Errors in it are at lines of the file if it is a block of lines in a file, which a user edits, and otherwise at
-    lines of the configuration itself. Raises `FileError` without a ConfigMap of ours, or with several, and
-    `InvalidManifest`.
+    lines of the configuration itself. Raises `FileError` without a ConfigMap of ours, with several, or with an
+    incomplete one, and `InvalidManifest`.
     """
     try:
         found = manifests.parse(content)
     except InvalidManifest as error:
         raise error.in_file(name) from None
-    if not any(isinstance(value, dict) and {"apiVersion", "kind"} <= value.keys() for value in found.values):
+    if not any(isinstance(value, dict) and "kind" in value and _MANIFEST_KEYS & value.keys() for value in found.values):
         return None
     config_map = _only([one for document in found.documents for one in _config_maps(document)], name)
+    if "apiVersion" not in config_map.value:
+        raise FileError(f"{config_map.name} has no apiVersion", where=name, hint="add apiVersion: v1")
     text = config_map.data[CONFIG_KEY]
     if not isinstance(text, str):
         hint = f"write {CONFIG_KEY}: | and indent the configuration below it"

@@ -101,9 +101,12 @@ def test_config_map_with_our_label_before_others() -> None:
         ([_config_map(labels=_OURS), _config_map(name="b", labels=_OURS)], "team/a, team/b"),
         ([_config_map({"webhook": {}})], "must be a string"),
         ([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": 3, "data": ["config.yaml"]}], "?"),
+        ([{**_config_map(), "apiVersion": ...}], "team/a has no apiVersion"),
+        ([{**_OTHER, "apiVersion": ...}], "without a ConfigMap"),
     ],
 )
 def test_none_or_several_one_error_with_hint(objects: list[Any], shown: str) -> None:
+    objects = [{key: value for key, value in one.items() if value is not ...} for one in objects]
     for content in (
         _dump(*objects, style='"'),
         json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}).encode(),
