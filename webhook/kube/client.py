@@ -258,14 +258,14 @@ def _load(access: Access) -> Connection:
         client = RESTClientObject(settings)
     except proxy.UnusableProxy as error:
         raise ClusterError(f"cannot use the proxy: {error}", hint=error.hint) from None
+    except kubeconfig_credentials.UnusableKubeconfig as error:
+        raise ClusterError(error.message, where=kubeconfig_credentials.name(access), hint=error.hint) from None
     except Exception as error:  # noqa: BLE001 - the client raises anything for a file that is not a kubeconfig
-        readable = kubeconfig_credentials.UnusableKubeconfig | ConfigException | OSError | ValueError
-        reason = str(error) if isinstance(error, readable) else "not a kubeconfig file"
-        hint = error.hint if isinstance(error, kubeconfig_credentials.UnusableKubeconfig) else ""
-        origin = "ServiceAccount" if _uses_service_account(access) else kubeconfig_credentials.name(access)
-        raise ClusterError(
-            f"cannot load the connection to the cluster: {shorten(reason, _SHOWN)}", where=origin, hint=hint
-        ) from None
+        what = "ServiceAccount" if _uses_service_account(access) else "kubeconfig"
+        where = "" if _uses_service_account(access) else kubeconfig_credentials.name(access)
+        is_readable = isinstance(error, ConfigException | OSError | ValueError)
+        reason = str(error) if is_readable else "its structure is not that of a kubeconfig"
+        raise ClusterError(f"cannot use the {what}: {shorten(reason, _SHOWN)}", where=where) from None
     timeout = access.request_timeout
     return Connection(settings, client, proxy_origin, _impersonation(access, user), timeout, where)
 

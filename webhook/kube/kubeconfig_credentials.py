@@ -28,6 +28,7 @@ from webhook.registry import origin as registry_origin
 
 _SHOWN = 200
 _SERVER_HINT = "write https://HOST:PORT"
+_FILE_HINT = "pass --kubeconfig FILE, or set KUBECONFIG"
 _NO_PLUGIN_CREDENTIAL = "it gave neither a token nor a certificate"
 #: The fields with paths, which are relative to the file that has them.
 _PATHS = {
@@ -68,9 +69,7 @@ def load(access: Access, settings: Configuration) -> tuple[dict[str, Any], str]:
     """
     merged = _merged(access)
     if merged is None:
-        raise UnusableKubeconfig(
-            "no kubeconfig: the file does not exist", hint="pass --kubeconfig FILE, or set KUBECONFIG"
-        )
+        raise UnusableKubeconfig("no kubeconfig file found", hint=_FILE_HINT)
     _check_names(merged, access)
     wanted = access.context or merged.current
     context = merged.entries["contexts"][wanted]
@@ -130,20 +129,21 @@ def _read(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None  # as kubectl, if another file of KUBECONFIG exists
     except IsADirectoryError:
-        raise UnusableKubeconfig("a directory, not a kubeconfig file") from None
+        raise UnusableKubeconfig("a directory, not a kubeconfig file", hint=_FILE_HINT) from None
     except OSError as error:
-        raise UnusableKubeconfig((error.strerror or str(error)).lower()) from None
+        raise UnusableKubeconfig(f"cannot read the kubeconfig: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
-        raise UnusableKubeconfig("not a kubeconfig file: not text") from None
+        raise UnusableKubeconfig("not a kubeconfig file: not text", hint=_FILE_HINT) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise UnusableKubeconfig(f"not a kubeconfig file: invalid YAML{line}") from None
+        raise UnusableKubeconfig(f"not a kubeconfig file: invalid YAML{line}", hint=_FILE_HINT) from None
     if config is None:
-        raise UnusableKubeconfig("the kubeconfig file is empty")
+        raise UnusableKubeconfig("the kubeconfig file is empty", hint=_FILE_HINT)
     if not isinstance(config, dict) or not {"clusters", "contexts", "users", "current-context"} & config.keys():
         kind = f"kind {shorten(str(config['kind']), 60)}" if isinstance(config, dict) and config.get("kind") else ""
-        raise UnusableKubeconfig(f"not a kubeconfig file: {kind or 'clusters and contexts are missing'}")
+        missing = "clusters and contexts are missing"
+        raise UnusableKubeconfig(f"not a kubeconfig file: {kind or missing}", hint=_FILE_HINT)
     for part in ("clusters", "contexts", "users"):
         found = config.get(part) or []
         if not isinstance(found, list) or not all(isinstance(one, dict) and "name" in one for one in found):
@@ -195,7 +195,7 @@ def _load_user(user: Mapping[str, Any], cluster: Mapping[str, Any], folder: Path
         for field in ("client-certificate", "client-key")
     )
     file = user.get("tokenFile")
-    token = Path(file).read_text().strip() if file else str(user.get("token") or "").strip()
+    token = Path(_existing(file)).read_text().strip() if file else str(user.get("token") or "").strip()
     if token:
         token = f"Bearer {token}"
     elif "exec" in user:
@@ -252,7 +252,7 @@ def _files(settings: Configuration, *contents: bytes | str | None) -> list[str |
 
 def _existing(path: str) -> str:
     if not Path(path).is_file():
-        raise UnusableKubeconfig(f"file does not exist: {shorten(path, _SHOWN)}")
+        raise UnusableKubeconfig(f"the kubeconfig names a file that does not exist: {shorten(path, _SHOWN)}")
     return path
 
 

@@ -60,7 +60,7 @@ def test_load_unreadable_file_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "kubeconfig"
     path.write_text("a: 1")
     monkeypatch.setattr(Path, "read_text", refuse)
-    assert _problem(path).message == "permission denied"
+    assert _problem(path).message == "cannot read the kubeconfig: permission denied"
 
 
 def _load(*paths: Path) -> Configuration:
