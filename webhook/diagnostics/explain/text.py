@@ -12,6 +12,10 @@ from webhook.output.terminal import Screen, join
 _COMMAND_INDENT = "    "
 #: Steps that fail because a Pod was not rewritten.
 _CONSEQUENCES = frozenset({Code.SECRET_MISSING, Code.POD_SECRET_NOT_NAMED})
+#: Steps that make no difference in a namespace that is never selected.
+_WITHOUT_EFFECT = frozenset(
+    {Code.NAMESPACE_NOT_SELECTED, Code.NAMESPACE_EXCLUDED, Code.IMAGE_NOT_REWRITTEN, Code.IMAGE_UNCHANGED}
+)
 
 
 def lines(explanations: Iterable[Explanation], screen: Screen, *, verbose: bool = False) -> Iterator[str]:
@@ -44,6 +48,8 @@ def _unusual(explanation: Explanation) -> list[Finding]:
     hidden = {explanation.code, *_CONSEQUENCES}
     if explanation.code is Code.CONFIG_UNKNOWN:
         hidden.add(Code.IMAGE_RECORD)
+    if explanation.code is Code.NAMESPACE_NEVER:
+        hidden |= _WITHOUT_EFFECT
     return [
         step
         for step in explanation.steps

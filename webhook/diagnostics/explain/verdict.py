@@ -133,6 +133,9 @@ def _of(mark: Mark, text: str, finding: Finding) -> _Verdict:
 
 def _of_stored(analysis: PodAnalysis) -> _Verdict:
     """Explain an existing Pod."""
+    own = _of_own(analysis, "needed no rewriting")
+    if own is not None:
+        return own
     changed = any(image.changed for image in analysis.images)
     due = [image for image in analysis.images if image.needs_rewrite]
     if analysis.context.effective is None and not changed:
@@ -146,6 +149,16 @@ def _of_stored(analysis: PodAnalysis) -> _Verdict:
         what = f"{'was rewritten, but ' if changed else ''}did not get the pull secret {analysis.secret}"
     why = _why_not(analysis)
     return _of(Mark.FAIL, what, why)
+
+
+def _of_own(analysis: PodAnalysis, done: str) -> _Verdict | None:
+    """Explain a Pod of the installation, whose images are not rewritten; None for another, or if a pull fails."""
+    context = analysis.context
+    if context.namespace != context.names.namespace or _first(Mark.FAIL, analysis.pulls) is not None:
+        return None
+    never, *_ = analysis.selection_steps
+    checked = "" if _first(Mark.UNKNOWN, analysis.pulls) or not context.exists else ", and no problem was found"
+    return _Verdict(Mark.OK, never.code, f"{done}{checked}", never.message)
 
 
 def _of_unconfigured(analysis: PodAnalysis) -> _Verdict:
@@ -283,6 +296,9 @@ def _changed(found: ManagedObject | NotReadable | None, *path: str) -> str | Non
 
 def _of_planned(analysis: PodAnalysis) -> _Verdict:
     """Explain a Pod that does not exist yet."""
+    own = _of_own(analysis, "needs no rewriting")
+    if own is not None:
+        return own
     trial = analysis.dry_run
     tried = trial is not None and trial.mark is not Mark.UNKNOWN
     if trial is not None and trial.mark is Mark.OK:

@@ -56,6 +56,12 @@ def test_lines_consequences_hidden() -> None:
     assert lines(structs.replace(EXPLANATION, steps=(*STEPS, missing))) == lines(EXPLANATION)
 
 
+def test_lines_namespace_never_selected_its_labels_hidden() -> None:
+    never = structs.replace(EXPLANATION, code=Code.NAMESPACE_NEVER, cause="it is a system namespace")
+    assert lines(never)[-1] == "warning  policy  it is outdated"
+    assert not [line for line in lines(never) if line.startswith("fail")]
+
+
 def test_lines_verbose_shows_every_step() -> None:
     assert lines(EXPLANATION, verbose=True) == [
         *LINES,

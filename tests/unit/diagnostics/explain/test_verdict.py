@@ -210,6 +210,12 @@ NOT_REWRITTEN = {
         },
         Code.NAMESPACE_NEVER,
     ),
+    "Pod of the installation": Case(
+        pod("registry-webhook:1"),
+        {"namespace": "registry-webhook", "namespace_object": namespace({}, name="registry-webhook"), "secret": None},
+        Code.NAMESPACE_NEVER,
+        Mark.OK,
+    ),
     "no webhook configuration": Case(pod("nginx"), {"configuration": None}, Code.WEBHOOK_MISSING),
     "no label, the webhook configuration cannot be read": Case(
         pod("nginx"), {"configuration": UNREADABLE, "namespace_object": namespace({})}, Code.NAMESPACE_NOT_SELECTED
@@ -508,9 +514,16 @@ def test_explain_own_pod_unpulled_gets_its_own_secret(settings_: Any) -> None:
     assert "install.md#create-the-secrets" in explanation.hint
     assert explanation.commands == ("kubectl -n registry-webhook rollout restart deployment/registry-webhook",)
     assert not {Code.SECRET_MISSING, Code.POD_SECRET_NOT_NAMED} & {step.code for step in explanation.steps}
-    running = explained(pod("registry.example.com/registry-webhook:1"), **own)
-    assert running.code is Code.NAMESPACE_NEVER
-    assert "another namespace" not in running.hint
+
+
+@pytest.mark.parametrize("settings_", [settings(), UNREADABLE], ids=["all", "limited"])
+@pytest.mark.parametrize("image", ["registry.example.com/registry-webhook:1", "ghcr.io/a/b", "registry-webhook:dev"])
+def test_explain_own_pod_healthy_ok(settings_: Any, image: str) -> None:
+    own: dict[str, Any] = {"namespace": "registry-webhook", "settings": settings_, "secret": None}
+    running, template = explained(pod(image), **own), explained(pod(image), **own, exists=False)
+    for one in (running, template):
+        assert (one.code, one.mark, one.hint) == (Code.NAMESPACE_NEVER, Mark.OK, "")
+    assert distinct([template, running]) == [running]
 
 
 def test_explain_limited_user_unpulled_pod_not_rewritten() -> None:
