@@ -34,8 +34,8 @@ Examples:
   registry-webhook explain pod/web-1 -n team-a --dry-run
   kubectl get deployment web -o yaml | registry-webhook explain -f -
 
-Exit status: 0 if the Pod is rewritten or does not need it, and no problem was found, 1 otherwise, 2 if this is not known
-or the command failed.
+Exit status: 0 if the Pod is rewritten or does not need it, and no problem was found, 1 otherwise, 2 if this is not
+known or the command failed.
 """,
 )
 @click.argument("objects", metavar="[KIND/NAME | KIND NAME]...", nargs=-1)

@@ -13,6 +13,7 @@ from webhook.admission.decision import Outcome
 from webhook.admission.mutator import Mutator, PodRequest
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL
+from webhook.diagnostics import limits
 from webhook.errors import NotReadable
 from webhook.log.escaping import truncate
 from webhook.output import invocation
@@ -20,8 +21,6 @@ from webhook.output import invocation
 STATIC_POLICIES_HIDDEN = "the API does not show policies from static manifests"
 NONE = "nothing that the API shows"
 _PULL_SECRETS = "/spec/imagePullSecrets"
-#: Characters shown of a string that any user may have written.
-_SHOWN = 40
 
 
 class Change(Struct, frozen=True, gc=False, order=True):
@@ -132,7 +131,7 @@ class Rewriter(Struct, frozen=True):
             instead = "in addition to the webhook" if self.webhook is True else "instead of the webhook"
             found.append(f"a generated MutatingAdmissionPolicy rewrites Pods {instead}")
             if self.policy_hash != configuration_hash:
-                source = truncate(self.policy_hash or "not recorded", _SHOWN)
+                source = truncate(self.policy_hash or "not recorded", limits.NAME)
                 found.append(
                     f"that policy was generated from another configuration ({source}) than this one "
                     f"({configuration_hash})"

@@ -11,7 +11,7 @@ from webhook.constants import (
     REFRESHER,
     InstallationNames,
 )
-from webhook.diagnostics import waiting
+from webhook.diagnostics import limits, waiting
 from webhook.diagnostics.remedy import Remedy, refresher_log, remedy
 from webhook.errors import CredentialProviderError, NotReadable
 from webhook.kube.objects import Event, Pod, Secret, is_managed_by_us
@@ -24,7 +24,6 @@ from webhook.pull_secret.credential import Entry
 from webhook.pull_secret.manifest import KEY, TYPE
 from webhook.timestamps import parse_rfc3339
 
-_SHOWN = 400
 _WHAT = "pull secret"
 FOREIGN_HINT = (
     "delete that Secret, or save it under another name first if you need it. The refresher then creates its own"
@@ -46,7 +45,7 @@ def check_secret(
         yield Finding(Mark.FAIL, Code.SECRET_MISSING, _WHAT, why, *refresher_log(installation))
         return
     if not is_managed_by_us(secret.metadata) or secret.type != TYPE:
-        why = f"Secret {place} is not managed by {PROGRAM} (type {truncate(secret.type, _SHOWN)})"
+        why = f"Secret {place} is not managed by {PROGRAM} (type {truncate(secret.type, limits.NAME)})"
         namespace, _, name = place.partition("/")
         deletion = kubectl.line("delete", "secret", namespace=namespace, name=name)
         yield Finding(Mark.FAIL, Code.SECRET_FOREIGN, _WHAT, why, *remedy(FOREIGN_HINT, deletion))
@@ -76,7 +75,7 @@ def check_statuses(
         what = f"pull for {container}"
         if container in failed:
             one = failed[container]
-            why = f"{node} cannot pull {waiting.shown(one.image)}: {waiting.description(one, events, time)}"
+            why = f"{node} cannot pull {truncate(one.image, limits.IMAGE)}: {waiting.description(one, events, time)}"
             yield Finding(
                 Mark.FAIL, one.code, what, why, *waiting.remedy(pod, one, names, (originals or {}).get(one.image, ""))
             )
@@ -84,7 +83,7 @@ def check_statuses(
             why = f"the container is waiting: {status.state.waiting.reason or 'no reason given'}"
             yield Finding(Mark.UNKNOWN, Code.PULL_WAITING, what, why)
         else:
-            image = waiting.shown(images.get(status.name) or status.image)
+            image = truncate(images.get(status.name) or status.image, limits.IMAGE)
             yield Finding(Mark.OK, Code.PULL_OK, what, f"{node} has {image}")
     if not pod.status.container_statuses:
         why = f"no node reports on the Pod yet (phase {pod.status.phase or 'unknown'})"
@@ -131,11 +130,11 @@ def _recreate(secret: Secret) -> Remedy:
 
 def _entry(entries: Sequence[Entry], image: str) -> Finding:
     what = "pull secret entry"
-    shown = truncate(image, _SHOWN)
+    shown = truncate(image, limits.IMAGE)
     found = keyring.lookup(entries, image)
     if not found:
         known = ", ".join(entry.key for entry in entries)
-        why = f"the pull secret has no entry for {shown}, only for {truncate(known, _SHOWN)}" if known else ""
+        why = f"the pull secret has no entry for {shown}, only for {truncate(known, limits.MESSAGE)}" if known else ""
         why = why or f"the pull secret has no entry for {shown}, because it is empty"
         hint = "configure a credential for that registry (opencti.daemon.registry, webhook.credential)"
         return Finding(Mark.FAIL, Code.SECRET_NO_ENTRY, what, why, hint, (invocation.command("doctor"),))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from webhook.constants import DOCS
+from webhook.diagnostics import limits
 from webhook.diagnostics.remedy import Remedy
 from webhook.errors import InvalidReference
 from webhook.images import reference
@@ -17,8 +18,6 @@ from webhook.kube.object_names import is_name, is_namespace
 from webhook.output import invocation, kubectl
 from webhook.output.finding_codes import Code
 
-#: Limit of characters of a cause.
-_SHOWN = 160
 #: Parts of a message that the Pod's author chooses: strings in quotes and brackets, and URLs.
 _CHOSEN = re.compile(r'"[^"]*"|\[[^\]]*\]|\S+://\S+')
 #: Steps that led to the cause, at the start of a message.
@@ -145,7 +144,7 @@ def meaning(code: Code) -> str:
     return _MEANINGS[code]
 
 
-def cause(message: str, limit: int = _SHOWN) -> str:
+def cause(message: str, limit: int = limits.CAUSE) -> str:
     """Return the last cause in a runtime's message, without the steps that led to it.
 
     A long one is cut at a word, at its start, since the end has the cause. It is not escaped.

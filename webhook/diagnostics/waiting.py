@@ -16,7 +16,6 @@ from webhook.diagnostics.remedy import Remedy
 from webhook.diagnostics.remedy import remedy as remedy_of
 from webhook.kube.object_names import is_name
 from webhook.kube.objects import ContainerStatus, Event, Pod
-from webhook.log.escaping import truncate
 from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.phrases import ago
@@ -37,7 +36,6 @@ _KINDS = (
     ("container", "container_statuses"),
     ("ephemeral container", "ephemeral_container_statuses"),
 )
-_SHOWN = 300
 #: The kubelet's message during back-off; before 1.32 it does not contain the cause.
 _BACK_OFF = re.compile(r'Back-off pulling image "[^"]*"(?::\s*(?P<cause>.*))?', re.DOTALL)
 _EVENT = re.compile(r'Failed to pull image "(?P<image>[^"]*)": (?P<cause>.*)', re.DOTALL)
@@ -141,11 +139,6 @@ def _age(event: Event, now: datetime) -> str:
         return "unknown age"
     seconds = max((now - (last if last.tzinfo else last.replace(tzinfo=UTC))).total_seconds(), 0)
     return ago(seconds)
-
-
-def shown(image: str) -> str:
-    """Truncate an image's name for a finding."""
-    return truncate(image, _SHOWN)
 
 
 def remedy(pod: Pod, failed: FailedPull, names: InstallationNames, written: str = "") -> Remedy:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from webhook.admission_policy.match_constraints import SHIPPED_CONDITIONS
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, NAMESPACE_NAME_LABEL, PROGRAM, WEBHOOK_NAME
+from webhook.diagnostics import limits
 from webhook.diagnostics.remedy import Remedy, remedy
 from webhook.errors import NotReadable
 from webhook.kube.object_names import is_namespace
@@ -19,8 +20,6 @@ from webhook.output.findings import Finding, Mark
 
 #: The match condition of an installation in which a policy replaces the webhook.
 _NEVER = "false"
-#: Characters shown of a label's value.
-_SHOWN = 63
 MIRROR = "the Pod is the mirror of a static Pod, whose images are never changed"
 MIRROR_HINT = "change the images in the manifest of the static Pod on its node"
 DRY_RUN_HINT = "add --dry-run to let the API server decide, which needs permission to create Pods"
@@ -188,7 +187,7 @@ def not_opted_in(namespace: str, labels: Mapping[str, str]) -> str:
     wanted = f"{ENABLED_LABEL}=true"
     if value is None:
         return f"namespace {namespace} does not have the label {wanted}"
-    return f'the label {ENABLED_LABEL} of namespace {namespace} is "{truncate(value, _SHOWN)}", and must be "true"'
+    return f'the label {ENABLED_LABEL} of namespace {namespace} is "{truncate(value, limits.NAME)}", and must be "true"'
 
 
 def opted_out(namespace: str, labels: Mapping[str, str]) -> str:
@@ -198,7 +197,7 @@ def opted_out(namespace: str, labels: Mapping[str, str]) -> str:
 
 def pod_opted_out(labels: Mapping[str, str]) -> str:
     """Return why a Pod with a label against it is not rewritten. `restart_commands.without_label` has the remedy."""
-    return f"the Pod is opted out by its label {ENABLED_LABEL}={truncate(labels.get(ENABLED_LABEL, ''), _SHOWN)}"
+    return f"the Pod is opted out by its label {ENABLED_LABEL}={truncate(labels.get(ENABLED_LABEL, ''), limits.NAME)}"
 
 
 def _of_pod(selector: Selector, labels: Mapping[str, str]) -> Finding:

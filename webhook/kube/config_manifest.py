@@ -12,7 +12,7 @@ from webhook.kube.installed_config import CONFIG_KEY
 from webhook.kube.manifests import Document
 
 _NAME_LABEL = "app.kubernetes.io/name"
-#: Keys of a manifest in addition to `kind`. One of them is sufficient, so that a missing apiVersion is reported as that.
+#: Keys of a manifest in addition to `kind`. One of them is sufficient, so that a missing apiVersion is noticed.
 _MANIFEST_KEYS = frozenset({"apiVersion", "metadata", "data"})
 
 

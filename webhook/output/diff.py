@@ -26,6 +26,6 @@ def _lines(text: str) -> list[str]:
 
 
 def colored(line: str, screen: Screen) -> Styled:
-    """Color a line of a diff by its first characters, and leave it as it is otherwise, so that the diff can be applied."""
+    """Color a line of a diff by its first characters. Tabs and line ends are kept, so that the diff can be applied."""
     style = next((style for start, style in _STYLES if line.startswith(start)), None)
     return styled(line, style, screen, is_document=True)

@@ -6,7 +6,7 @@ import msgspec
 
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import DOCS, ENABLED_LABEL, WEBHOOK_NAME
-from webhook.diagnostics import sample_pod
+from webhook.diagnostics import limits, sample_pod
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import DryRun, InstallationSnapshot
@@ -19,7 +19,6 @@ from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 
 _WHAT = "dry run"
-_SHOWN = 300
 _FIX_OTHERS = f"fix any other errors first. For the API server's error messages, see {DOCS}/how-to/troubleshoot.md"
 
 
@@ -60,6 +59,6 @@ def _of_dry_run(snapshot: InstallationSnapshot, settings: EffectiveConfig, tried
 def _of_refusal(place: str, refusal: str) -> Finding:
     if WEBHOOK_NAME in refusal:
         return wording.error(
-            Code.DRYRUN_REFUSED, _WHAT, f"{place} is refused: {truncate(refusal, _SHOWN)}", _FIX_OTHERS
+            Code.DRYRUN_REFUSED, _WHAT, f"{place} is refused: {truncate(refusal, limits.MESSAGE)}", _FIX_OTHERS
         )
-    raise NotReadable(f"{place} is refused, but not by the webhook: {truncate(refusal, _SHOWN)}")
+    raise NotReadable(f"{place} is refused, but not by the webhook: {truncate(refusal, limits.MESSAGE)}")

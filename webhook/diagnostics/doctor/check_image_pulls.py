@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import MIRROR_ANNOTATION
-from webhook.diagnostics import waiting
+from webhook.diagnostics import limits, waiting
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
@@ -13,6 +13,7 @@ from webhook.errors import InvalidReference
 from webhook.images import reference
 from webhook.kube.objects import Pod
 from webhook.kube.partial import known
+from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 from webhook.output.phrases import counted
@@ -90,7 +91,7 @@ def _example(snapshot: InstallationSnapshot, every: list[_Found]) -> str:
     others = len({one.metadata.uid or one.metadata.name for one, _ in every}) - 1
     more = f" (and {counted(others, 'more Pod')})" if others else ""
     about = [one for one in snapshot.pull_events if one.involved_object.uid == metadata.uid]
-    image = waiting.shown(failed.image)
+    image = truncate(failed.image, limits.IMAGE)
     return f"Pod {metadata.namespace}/{metadata.name}{more}, {failed.container}, {image}: " + waiting.description(
         failed, about, snapshot.now
     )

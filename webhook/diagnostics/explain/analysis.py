@@ -16,7 +16,7 @@ from webhook.constants import (
     ORIGINALS_ANNOTATION,
     PROGRAM,
 )
-from webhook.diagnostics import evaluate, image_pull, restart_commands, waiting, webhook_match
+from webhook.diagnostics import evaluate, image_pull, limits, restart_commands, waiting, webhook_match
 from webhook.diagnostics.explain import reachability
 from webhook.diagnostics.explain.pod_context import PodContext
 from webhook.diagnostics.explain.pod_images import (
@@ -38,9 +38,6 @@ from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark, or_unknown
 from webhook.settings import NamespaceSettings
 
-_SHOWN = 400
-#: Limit of characters of a container's name in a message.
-_NAME = 57
 #: Limit of names in a message.
 _NAMED = 5
 
@@ -279,7 +276,7 @@ def _reachability(context: PodContext) -> Iterator[Finding]:
 def _of_image(image: Image, *, exists: bool) -> Finding:
     what = str(image.place)
     if image.resolution is None:
-        return Finding(Mark.UNKNOWN, Code.IMAGE_UNKNOWN, what, truncate(image.place.image, _SHOWN))
+        return Finding(Mark.UNKNOWN, Code.IMAGE_UNKNOWN, what, truncate(image.place.image, limits.IMAGE))
     if image.needs_rewrite and exists:
         return Finding(Mark.FAIL, Code.IMAGE_NOT_REWRITTEN, what, f"not rewritten; expected: {image}")
     if image.resolution.private:
@@ -295,7 +292,7 @@ def _record(analysis: PodAnalysis) -> Iterator[Finding]:
     others = [name for name in recorded_originals(analysis.context.manifest) if name not in verified]
     if not others:
         return
-    names = ", ".join(truncate(name, _NAME) for name in others[:_NAMED])
+    names = ", ".join(truncate(name, limits.NAME) for name in others[:_NAMED])
     more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
     if analysis.context.effective is None:
         why = f"the annotation {ORIGINALS_ANNOTATION} cannot be verified for {names}{more} without the configuration"
@@ -337,7 +334,7 @@ def _dry_run(analysis: PodAnalysis) -> Finding | None:
     if isinstance(trial, NotReadable):
         return Finding(Mark.UNKNOWN, Code.DRYRUN_UNKNOWN, what, str(trial))
     if trial.stored is None:
-        why = f"the API server refuses the Pod: {truncate(trial.refusal, _SHOWN)}"
+        why = f"the API server refuses the Pod: {truncate(trial.refusal, limits.MESSAGE)}"
         return Finding(Mark.FAIL, Code.DRYRUN_REFUSED, what, why, "fix what the API server reports")
     tried = {(one.field, one.name): one.image for one in image_fields(trial.stored)}
     written = {(one.place.field, one.place.name): one.written for one in analysis.images}

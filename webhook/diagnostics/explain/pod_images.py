@@ -10,6 +10,7 @@ from webhook.admission import pod as places
 from webhook.admission.mutator import Mutator
 from webhook.admission.pod import ImageField
 from webhook.constants import ORIGINALS_ANNOTATION
+from webhook.diagnostics import limits
 from webhook.diagnostics.explain.pod_context import PodContext
 from webhook.errors import InvalidManifest, InvalidReference
 from webhook.images import reference, resolver
@@ -17,7 +18,6 @@ from webhook.images.resolver import Resolution
 from webhook.kube.objects import Pod
 from webhook.log.escaping import truncate
 
-_SHOWN = 400
 #: Limit of characters of a name: a host name has 63, less a hyphen and the five that the API server appends.
 _NAME = 57
 #: Fields that Pods are created without: the node, and containers for debugging.
@@ -45,7 +45,7 @@ class Image(NamedTuple):
         return self.resolution is not None and self.place.image != self.resolution.image
 
     def __str__(self) -> str:
-        return truncate(self.written, _SHOWN) if self.resolution is None else self.resolution.description
+        return truncate(self.written, limits.IMAGE) if self.resolution is None else self.resolution.description
 
 
 def as_written(manifest: dict[str, Any], mutator: Mutator | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from webhook.constants import DOCS, ENABLED_LABEL, READER_ROLE
-from webhook.diagnostics import pull_errors, waiting, webhook_match
+from webhook.diagnostics import limits, pull_errors, waiting, webhook_match
 from webhook.diagnostics.explain import analysis as cases
 from webhook.diagnostics.explain.analysis import PodAnalysis
 from webhook.diagnostics.explain.pod_context import PodContext
@@ -20,8 +20,6 @@ from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
-#: Characters shown of an image's name.
-_SHOWN = 400
 _CONFIG_HINT = "pass the configuration with --config FILE, or add --dry-run, which needs permission to create Pods"
 
 
@@ -342,7 +340,7 @@ def _why_images_stay(analysis: PodAnalysis) -> Finding:
     more = len(analysis.images) - 1
     others = f"; {more} other {'image is' if more == 1 else 'images are'} not rewritten either" if more else ""
     detail = f" ({first.resolution.detail})" if first.resolution else ""
-    why = f"{truncate(first.written, _SHOWN)} is not rewritten{detail}{others}"
+    why = f"{truncate(first.written, limits.IMAGE)} is not rewritten{detail}{others}"
     reason = first.resolution.reason if first.resolution else None
     hint, is_setting = _HINTS.get(reason, ("", False)) if reason else ("", False)
     remedy = cases.edit_configuration(analysis.context, hint) if is_setting else Remedy(hint)
