@@ -155,7 +155,7 @@ def _of_own(analysis: PodAnalysis, done: str) -> _Verdict | None:
     if context.namespace != context.names.namespace or _first(Mark.FAIL, analysis.pulls) is not None:
         return None
     never, *_ = analysis.selection_steps
-    checked = "" if _first(Mark.UNKNOWN, analysis.pulls) or not context.exists else ", and no problem was found"
+    checked = "" if _first(Mark.UNKNOWN, analysis.pulls) else _checked(analysis)
     return _Verdict(Mark.OK, never.code, f"{done}{checked}", never.message)
 
 
@@ -225,7 +225,12 @@ def _pulled(analysis: PodAnalysis, done: str) -> _Verdict:
     if unknown is not None:
         note = "" if unknown.code is Code.SECRET_UNKNOWN else unknown.message
         return _Verdict(Mark.OK, unknown.code, f"{done}{of}", note)
-    return _Verdict(Mark.OK, Code.POD_OK, f"{done}{of}, and no problem was found")
+    return _Verdict(Mark.OK, Code.POD_OK, f"{done}{of}{_checked(analysis)}")
+
+
+def _checked(analysis: PodAnalysis) -> str:
+    """Say that a Pod has no problem; of one that does not exist yet, this is not known."""
+    return ", and no problem was found" if analysis.context.exists else ""
 
 
 def _why_not(analysis: PodAnalysis) -> Finding:
