@@ -94,9 +94,10 @@ def _age(secret: Secret, now: float, installation: str) -> Finding:
     """Report how old the content of a Secret is, and whether it is still valid."""
     annotations = secret.metadata.annotations
     what = "pull secret content"
-    refreshed = annotations.get(REFRESHED_ANNOTATION, "an unknown time")
-    expires = annotations.get(EXPIRES_ANNOTATION)
-    since = annotations.get(DESELECTED_ANNOTATION)
+    # Anyone who may edit the Secret can write its annotations.
+    shown = {key: truncate(value, limits.NAME) for key, value in annotations.items()}
+    refreshed = shown.get(REFRESHED_ANNOTATION, "an unknown time")
+    expires, since = shown.get(EXPIRES_ANNOTATION), shown.get(DESELECTED_ANNOTATION)
     end = parse_rfc3339(expires or "")
     if end is not None and end <= now:
         why = f"the credential in the pull secret expired at {expires}"

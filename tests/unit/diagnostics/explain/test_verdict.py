@@ -504,6 +504,13 @@ def test_explain_not_rewritten_failed_for_other_reason_pull_first(
     assert "node cannot pull" in explanation.cause
 
 
+@pytest.mark.parametrize("name", ["refreshed_at", "expires_at", "deselected_since"])
+def test_explain_secret_annotation_of_tenant_truncated(name: str) -> None:
+    forged = secret(**{f"registry_webhook__{name}": "2026\n" * 1000})
+    explanation = explained(pod("nginx", rewritten=True), secret=forged)
+    assert max(len(step.message) for step in explanation.steps) < 300
+
+
 @pytest.mark.parametrize("settings_", [settings(), UNREADABLE], ids=["all", "limited"])
 def test_explain_own_pod_unpulled_gets_its_own_secret(settings_: Any) -> None:
     manifest = unpulled("401 Unauthorized", "registry.example.com/registry-webhook:1")
