@@ -163,14 +163,16 @@ def _create(options: _Options, kind: _Kind, names: tuple[str, ...], next_steps: 
         raise FileError(f"{folder / there[0]} already exists", hint="add --force to replace the certificate and key")
     if known is None and options.days > options.ca_days:
         raise CertificateError(
-            f"the certificate would outlive its CA: --days {options.days} exceeds --ca-days {options.ca_days}"
+            f"the certificate would outlive its CA: --days {options.days} exceeds --ca-days {options.ca_days}",
+            hint="raise --ca-days, or lower --days",
         )
     now = datetime.now(UTC).replace(microsecond=0)
     issuer = known or ca.create_ca(ca.CA_NAME, now, timedelta(days=options.ca_days))
     try:
         pair = issue.sign(issuer, names, now, timedelta(days=options.days), is_client=kind.is_client)
     except CertificateError as error:
-        raise CertificateError(str(error), where=str(folder / _CA_FILES[0]), hint=error.hint) from None
+        hint = error.hint or "create a new CA in another folder"
+        raise CertificateError(str(error), where=str(folder / _CA_FILES[0]), hint=hint) from None
     contents = dict(zip(kind.files, pair, strict=True))
     if known is None:
         contents |= dict(zip(_CA_FILES, issuer, strict=True))

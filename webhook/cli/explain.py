@@ -7,7 +7,7 @@ import click
 
 from webhook.cli import cluster
 from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK
-from webhook.cli.command import Command
+from webhook.cli.command import Command, Misuse
 from webhook.cli.options import cluster_read_options, namespace_option, read_input
 from webhook.config import files
 from webhook.diagnostics.explain import subjects, text
@@ -17,7 +17,7 @@ from webhook.errors import InvalidManifest
 from webhook.kube import client, installed_config
 from webhook.kube.access import Access
 from webhook.kube.partial import attempt
-from webhook.kube.pod_templates import Workload, workloads
+from webhook.kube.pod_templates import READ_KINDS, Workload, workloads
 from webhook.output.findings import Mark
 from webhook.output.table import Form
 
@@ -65,7 +65,9 @@ def command(
     Takes Pods and workloads that create Pods. For a workload, its template and its newest Pod are explained. The
     checks of the API server, the webhook and the kubelet are repeated, and the deciding one is shown first.
     """
-    if bool(objects) == (filename is not None):
+    if objects and filename is not None:
+        raise Misuse(f"--filename cannot be used with {objects[0]}", "use one of them")
+    if not objects and filename is None:
         raise click.UsageError("expected KIND/NAME or --filename FILE", click.get_current_context())
     named = subjects.parse(objects) if objects else []
     planned = _workloads(filename) if filename is not None else []
@@ -92,5 +94,5 @@ def _workloads(filename: str) -> list[Workload]:
     except InvalidManifest as error:
         raise error.in_file(shown) from None
     if not found:
-        raise InvalidManifest("no Pods or workloads found", where=shown)
+        raise InvalidManifest("no Pods or workloads found", where=shown, hint=READ_KINDS)
     return found

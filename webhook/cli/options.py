@@ -306,7 +306,12 @@ def _read_once(name: str, limit: int) -> bytes:
     if not name:
         raise FileError("the path of the file is empty")
     if name != "-":
-        return files.read(Path(name), limit, pipes=True)
+        try:
+            return files.read(Path(name), limit, pipes=True)
+        except FileError as error:
+            if Path(name).is_dir():
+                error.hint = "name a file in it, or pass - and pipe `kubectl kustomize` into the command"
+            raise
     _take_standard_input()
     content = sys.stdin.buffer.read(limit + 1)
     if len(content) > limit:

@@ -17,6 +17,7 @@ from webhook.errors import FileError, InvalidManifest, InvalidReference, Registr
 from webhook.images import reference
 from webhook.kube import manifests
 from webhook.kube.manifests import Document
+from webhook.kube.pod_templates import READ_KINDS
 from webhook.log.escaping import truncate
 from webhook.output import diff, invocation, terminal
 
@@ -79,7 +80,7 @@ def command(names: tuple[str, ...], output: str, namespace: str, config: Path | 
         for error in reviewed.errors:
             terminal.error(str(error), error.hint)
         if reviewed.status == _NO_IMAGE:
-            terminal.error(f"no Pods or workloads with an image found ({reviewed.name})")
+            terminal.error(f"no Pods or workloads with an image found ({reviewed.name})", READ_KINDS)
         if output == "diff":
             for line in _diff(reviewed):
                 terminal.write(diff.colored(line, screen))

@@ -25,6 +25,8 @@ _GROUPS = frozenset({"", "apps", "batch", "extensions"})
 #: The keys at the top of a configuration.
 _CONFIGURATION = frozenset(path.partition(".")[0] for path in (*ROOTS, *ALIASES))
 _SHOWN = 100
+#: The objects that are searched, in a hint for a file without one.
+READ_KINDS = "Pods, objects with a Pod template, and Lists of these are read, and other objects are ignored"
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 

@@ -18,11 +18,19 @@ _Run = Callable[..., "subprocess.CompletedProcess[str]"]
 __all__ = ["pair", "place"]
 
 
-@pytest.mark.parametrize("words", [(), ("pod/x", "-f", "x.yaml")])
-def test_explain_arguments_invalid_exit_2(call: _Run, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "expected KIND/NAME or --filename FILE"),
+        (("pod/x", "-f", "x.yaml"), "--filename cannot be used with pod/x"),
+    ],
+)
+def test_explain_arguments_invalid_exit_2(call: _Run, words: tuple[str, ...], says: str) -> None:
     done = call("explain", *words)
     assert (done.returncode, done.stdout) == (2, "")
-    assert all(way in done.stderr for way in ("KIND/NAME", "--filename FILE"))
+    error, hint = done.stderr.splitlines()
+    assert error == f"error: {says}"
+    assert hint.startswith("hint: ")
 
 
 def test_explain_misspelt_kind_suggested(place: Place, call: _Run) -> None:

@@ -339,8 +339,10 @@ def test_review_invalid_file_one_line(errors: list[str], number: int) -> None:
 def test_review_unreadable_file_one_line(review: _Run, name: str) -> None:
     done = review(name)
     assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
+    line, *hints = done.stderr.splitlines()
     assert line.endswith(f" ({name})")
+    assert [hint for hint in hints if "kubectl kustomize" in hint] == hints
+    assert bool(hints) == (name == ".")
 
 
 def test_review_invalid_file_others_reviewed(review: _Run, tmp_path: Path) -> None:
@@ -375,7 +377,9 @@ def test_review_invalid_document_later_ones_reviewed(review: _Run) -> None:
 def test_review_no_image_exit_3(review: _Run, text: str) -> None:
     done = review("-", stdin=text)
     assert done.returncode == 3
-    assert done.stderr == "error: no Pods or workloads with an image found (standard input)\n"
+    error, hint = done.stderr.splitlines()
+    assert error == "error: no Pods or workloads with an image found (standard input)"
+    assert hint.startswith("hint: Pods, objects with a Pod template")
 
 
 def test_review_image_in_one_file_sets_status(review: _Run, tmp_path: Path) -> None:

@@ -66,9 +66,8 @@ def parse(words: Sequence[str]) -> list[Subject]:
         subjects = [Subject(kind, word) for word in words[1:]]
     for _, name in subjects:
         if not is_name(name):
-            raise RegistryWebhookError(
-                f'"{name}" is not the name of an object', hint="write KIND/NAME, as in pod/web-1"
-            )
+            hint = "names have only a-z, 0-9, - and ., as in pod/web-1"
+            raise RegistryWebhookError(f'"{name}" is not the name of an object', hint=hint)
     return list(dict.fromkeys(subjects))
 
 
