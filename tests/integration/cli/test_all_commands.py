@@ -199,6 +199,51 @@ def test_configuration_unreadable_one_line(run: _Run, command: str, name: str, s
     assert said in line
 
 
+#: A call of each command that reads a cluster, except for `refresh`, which retries.
+_OF_CLUSTER = (
+    *("doctor", "explain pod/web", "plan team-a", "report", "cleanup", "version --cluster"),
+    "policy guard --from-cluster",
+)
+_NO_KUBECONFIGS = {
+    "empty": b"",
+    "binary": bytes(range(256)),
+    "list": b"- a\n",
+    "tab": b"a:\n\tb: c\n",
+    "Service": b"apiVersion: v1\nkind: Service\n",
+    "\x1b[31mred": b"current-context: a\x1b[32m\n",
+    "context": b"current-context: gone\n",
+}
+
+
+@pytest.mark.parametrize("name", ["missing", "folder", *_NO_KUBECONFIGS])
+@pytest.mark.parametrize("line", _OF_CLUSTER)
+def test_kubeconfig_unusable_one_line_with_hint(call: _Run, tmp_path: Path, line: str, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    if name in _NO_KUBECONFIGS:
+        (tmp_path / name).write_bytes(_NO_KUBECONFIGS[name])
+    done = call(*shlex.split(line), "--kubeconfig", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    error, hint = done.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert error.endswith(f"({name})".replace("\x1b", "\\x1b"))
+    assert hint.startswith("hint: ")
+    assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("line", _OF_CLUSTER)
+def test_cluster_unreachable_one_line_with_hint(call: _Run, tmp_path: Path, line: str) -> None:
+    (tmp_path / "kubeconfig").write_text(
+        "current-context: dev\n"
+        "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\n"
+        "contexts: [{name: dev, context: {cluster: c}}]\n"
+    )
+    done = call(*shlex.split(line), "--kubeconfig", "kubeconfig")
+    assert (done.returncode, done.stdout) == (2, "")
+    error, hint = done.stderr.splitlines()
+    assert error.endswith('cannot connect to https://127.0.0.1:1: connection refused (context "dev" in kubeconfig)')
+    assert hint.startswith("hint: ")
+
+
 def test_configuration_path_from_variable(run: _Run, tmp_path: Path) -> None:
     (tmp_path / "named.yaml").write_text("opencti: {daemon: {registry: {server: r.example.com}}}")
     done = run("resolve", "nginx", variables={"REGISTRY_WEBHOOK_CONFIG": "named.yaml"})
