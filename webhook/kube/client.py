@@ -57,6 +57,7 @@ OBJECT_BYTES = 16 * 1024 * 1024
 
 _ERRORS = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Expired, 422: Invalid}
 _UNAUTHORIZED, _TOO_MANY, _INTERNAL = 401, 429, 500
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: Exceptions of the Kubernetes client when there is no response.
 _NO_ANSWER = (ApiException, ConfigException, urllib3.exceptions.HTTPError, OSError, ValueError)
 #: Minimum seconds between reloads of rejected credentials.
@@ -331,6 +332,8 @@ def api_error(status: int, what: str, body: bytes) -> ClusterError:
     reason = shorten(message, _SHOWN) or "no reason given"
     if status == _UNAUTHORIZED:
         reason = "the API server rejected the credentials"
+    elif status in _REDIRECTS and not message:
+        reason, hint = "the response is a redirect; is this a Kubernetes API server?", SERVER_HINT
     return kind(
         f"cannot {what or 'reach the API server'}: {reason} ({status})",
         hint=hint,

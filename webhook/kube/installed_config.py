@@ -139,7 +139,8 @@ def load_config(objects: InstalledObjects, container: str = WEBHOOK) -> Loaded:
         raise NotReadable(f"{PROGRAM} is not installed, or elsewhere: {objects.origin} does not exist", hint=hint)
     text = config_map.data.get(CONFIG_KEY)
     if text is None:
-        raise NotReadable(f"{objects.origin} has no {CONFIG_KEY}")
+        hint = "apply the installation's folder again, or pass the configuration with --config FILE"
+        raise NotReadable(f"{objects.origin} has no {CONFIG_KEY}", hint=hint)
     return load(text.encode(), f"{objects.origin}, {CONFIG_KEY}", environment_of(objects, container))
 
 

@@ -257,7 +257,7 @@ def _not_readable(error: ClusterError, what: str, can_i: str = "") -> NotReadabl
     """Return `NotPermitted` for a missing permission, and the API server's message otherwise."""
     if isinstance(error, Forbidden) and str(error).endswith("(403)"):
         return NotPermitted(what, hint=can_i and f"ask for this permission, and check it with `{can_i}`")
-    return NotReadable(str(error))
+    return NotReadable(str(error), hint=error.hint)
 
 
 class _Version(Struct):

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from webhook.diagnostics.plan.analysis import GROUPS
+
 _Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -194,6 +196,19 @@ def test_plan_view_of_one_namespace_uses_own_registry(call: _Run, monkeypatch: p
     monkeypatch.setenv("REGISTRY__SERVER", "registry.example.com")
     ran = call("plan", "--kubeconfig=kubeconfig", "--output=json", "--no-ask")
     assert json.loads(ran.stdout)["images"][0]["image"] == "registry.example.com/nginx"
+
+
+@pytest.mark.usefixtures("view_only")
+def test_plan_nothing_permitted_error(call: _Run, cluster: dict[str, Any]) -> None:
+    denied = {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no"}
+    for kind, group in GROUPS.items():
+        api = f"/apis/{group}/v1" if group else "/api/v1"
+        cluster[f"{api}/namespaces/team-a/{kind.lower()}s"] = denied
+    ran = call("plan", "--kubeconfig=kubeconfig", "--no-ask")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    error, hint = ran.stderr.splitlines()
+    assert error == "error: no permission to list Deployments in team-a"
+    assert "kubectl auth can-i list deployments.apps -n team-a" in hint
 
 
 @pytest.mark.usefixtures("view_only")

@@ -99,6 +99,13 @@ def test_list_invalid_response_unreachable(place: Place, counted: Counted, answe
         counted.cluster.namespaces.list()
 
 
+def test_list_redirected_reason_and_hint(place: Place, counted: Counted) -> None:
+    with place.api.failing(lambda _: True, Answer(302, b"")), pytest.raises(ClusterError) as caught:
+        counted.cluster.namespaces.list()
+    assert "is a redirect" in str(caught.value)
+    assert "kubectl config view" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     "body",
     [b"<html>" * 100_000, b'{"message": 5}', b'{"message": "\xff"}', b'{"other":' + b"[" * 5000, b"\xff", b""],

@@ -93,7 +93,7 @@ def _is_same_host(one: str | None, other: str | None) -> bool:
 def _workloads(
     reader: Reader, scopes: Sequence[str | None], selector: str
 ) -> tuple[list[tuple[str, Workload]], list[NotReadable]]:
-    """Return workloads, each with its kind, and what could not be read."""
+    """Return workloads, each with its kind, and what could not be read. Raises `NotReadable` if nothing could."""
     workloads: list[tuple[str, Workload]] = []
     unread = []
     with progress.step("Reading workloads") as report:
@@ -109,6 +109,8 @@ def _workloads(
                 else:
                     workloads += [(kind, one) for one in found]
             report(number, len(GROUPS))
+    if len(unread) == len(GROUPS) * len(scopes) > 0:
+        raise unread[0]
     return workloads, unread
 
 
