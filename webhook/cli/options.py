@@ -60,8 +60,12 @@ config_option = click.option(
 )
 
 
+def _is_pipe(config: Path) -> bool:
+    return str(config) == "-" or config.is_fifo()
+
+
 def _refuse_pipe(ctx: click.Context, param: click.Parameter, config: Path | None) -> Path | None:
-    if config is not None and (str(config) == "-" or config.is_fifo()):
+    if config is not None and _is_pipe(config):
         raise BadValue("a regular file, because it is read again when it changes", config, param, ctx)
     return config
 
@@ -254,6 +258,9 @@ def _config_text(config: Path | None) -> tuple[bytes, str]:
     if config is None:
         return b"", name
     content = _read_once(str(config), _INPUT_LIMIT)
+    if not content.strip() and _is_pipe(config):
+        hint = "check the command before the pipe; without --config the built-in defaults are used"
+        raise FileError("the configuration is empty", where=name, hint=hint)
     if shapes.may_be_manifest(content):
         from webhook.kube import config_manifest
 

@@ -64,6 +64,21 @@ def test_config_output_valid_configuration(run: _Run, tmp_path: Path) -> None:
     assert values[0] == values[1]
 
 
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_config_empty_pipe_error(run: _Run, text: str) -> None:
+    done = run("config", "--check", "-", stdin=text)
+    assert (done.returncode, done.stdout) == (2, "")
+    error, hint = done.stderr.splitlines()
+    assert error == "error: the configuration is empty (standard input)"
+    assert "pipe" in hint
+
+
+def test_config_empty_file_valid(run: _Run, tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").touch()
+    for name in ("empty.yaml", "/dev/null"):
+        assert run("config", "--check", name).returncode == 0
+
+
 def test_config_no_file_shows_defaults(run: _Run) -> None:
     done = run("config")
     assert done.returncode == 0
