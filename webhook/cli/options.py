@@ -259,7 +259,7 @@ def _config_text(config: Path | None) -> tuple[bytes, str]:
         return b"", name
     content = _read_once(str(config), _INPUT_LIMIT)
     if not content.strip() and _is_pipe(config):
-        hint = "check the command before the pipe; without --config the built-in defaults are used"
+        hint = "check the command before the pipe"
         raise FileError("the configuration is empty", where=name, hint=hint)
     if shapes.may_be_manifest(content):
         from webhook.kube import config_manifest
