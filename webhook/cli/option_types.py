@@ -21,6 +21,8 @@ _KEY, _VALUE = r"(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
 _REQUIREMENT = rf"\s*(?:!?{_KEY}|{_KEY}\s*(?:==?|!=)\s*{_VALUE}|{_KEY}\s+(?:not)?in\s*\([\sA-Za-z0-9_.,-]+\))\s*"
 _SELECTOR = rf"{_REQUIREMENT}(?:,{_REQUIREMENT})*|"
 
+#: The ends of the names of manifests and configurations.
+FILE_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 #: Similarity, from 0 to 1, of a word to suggest. Below it, `--port` would be `--color`.
 _NEAR = 0.7

@@ -9,7 +9,7 @@ import click
 
 from webhook.admission.mutator import Mutator
 from webhook.cli.command import Command
-from webhook.cli.option_types import Choice, LabelType
+from webhook.cli.option_types import FILE_SUFFIXES, Choice, LabelType
 from webhook.cli.options import config_option, load_options, read_input, warn_without_rules
 from webhook.config import files
 from webhook.diagnostics.preview import Preview, preview
@@ -23,7 +23,6 @@ from webhook.output import diff, invocation, terminal
 
 _NOTHING, _SOMETHING, _ERROR, _NO_IMAGE = 0, 1, 2, 3
 _NAME = 200
-_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 
 @click.command(
@@ -162,7 +161,7 @@ def _reviewed(mutator: Mutator, name: str, namespace: str) -> _Reviewed:
 def _image_hint(name: str) -> str:
     """Return what to run if a missing file is the name of an image."""
     path = Path(name)
-    if path.exists() or path.suffix in _SUFFIXES or (len(path.parts) > 1 and path.parent.exists()):
+    if path.exists() or path.suffix in FILE_SUFFIXES or (len(path.parts) > 1 and path.parent.exists()):
         return ""
     try:
         reference.parse(name)

@@ -6,14 +6,13 @@ from pathlib import Path
 import click
 
 from webhook.cli.command import Misuse, UnexpectedArguments
-from webhook.cli.option_types import BadValue, similar_to
+from webhook.cli.option_types import FILE_SUFFIXES, BadValue, similar_to
 from webhook.output import invocation
 
 #: Characters of a command line that is worth repeating.
 _LONGEST = 200
 #: The options of kubectl and of other commands for a file that is an argument here.
 _FILE_OPTIONS = frozenset({"-f", "--file", "--filename"})
-_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 
 def problem(error: click.UsageError, words: Sequence[str]) -> tuple[str, str]:
@@ -121,7 +120,7 @@ def _as_option(error: UnexpectedArguments, words: Sequence[str]) -> str:
         return ""
     if f"--{word}" in known:
         return _corrected(words, word, [f"--{word}"])
-    if "--config" in known and "--config" not in words and Path(word).suffix in _SUFFIXES:
+    if "--config" in known and "--config" not in words and Path(word).suffix in FILE_SUFFIXES:
         number = len(words) - 1 - words[::-1].index(word)
         return _line(*words[:number], "--config", *words[number:])
     return ""

@@ -10,7 +10,8 @@ from webhook.admission.mutator import PodRequest
 from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.kube.objects import Owner, PodSpec
 
-_FINISHED = frozenset({"Succeeded", "Failed"})
+#: The phases of Pods that have ended.
+FINISHED = frozenset({"Succeeded", "Failed"})
 #: The longest chain of owners that is followed. Those of Kubernetes are shorter; owner references can form a circle.
 _DEPTH = 5
 
@@ -44,7 +45,7 @@ class Pod(Struct, frozen=True, gc=False):
     @property
     def runs(self) -> bool:
         """Whether it runs or will run."""
-        return self.status.phase not in _FINISHED and self.metadata.deletion_timestamp is None
+        return self.status.phase not in FINISHED and self.metadata.deletion_timestamp is None
 
 
 class Cause(StrEnum):

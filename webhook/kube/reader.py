@@ -110,10 +110,8 @@ class Reader:
 
     def version(self) -> str:
         """Return the API server's version, `v1.37.0`. Raises `ClusterError`."""
-        what = ""
-        return decoded(
-            "reach the API server", _VERSION.decode, self._client.call(Request(what, "GET", "/version"))
-        ).git_version
+        answer = self._client.call(Request("", "GET", "/version"))
+        return decoded("reach the API server", _VERSION.decode, answer).git_version
 
     def list(  # noqa: PLR0913 - all but the resource are options
         self,

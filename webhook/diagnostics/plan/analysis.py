@@ -14,7 +14,7 @@ from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics import restart_commands, webhook_match
 from webhook.diagnostics.evaluate import Change, NamespaceStatus, evaluate
 from webhook.diagnostics.restart_commands import WorkloadName
-from webhook.diagnostics.running_pods import Metadata
+from webhook.diagnostics.running_pods import FINISHED, Metadata
 from webhook.diagnostics.running_pods import controller as controller_of
 from webhook.kube.objects import PodSpec
 from webhook.registry.image_lookup import ImageStatus
@@ -33,7 +33,6 @@ GROUPS = {
 #: Kinds that controllers create: their controller is listed instead. Kinds with a restart or a schedule of their own
 #: are listed whatever controls them.
 _CREATED = frozenset({"Pod", "ReplicaSet", "ReplicationController", "Job"})
-_FINISHED = frozenset({"Succeeded", "Failed"})
 
 
 class Strategy(Struct, frozen=True, gc=False):
@@ -212,7 +211,7 @@ def _is_over(kind: str, workload: Workload) -> bool:
     ended = kind == "Job" and any(
         one.type in {"Complete", "Failed"} and one.status == "True" for one in status.conditions
     )
-    return ended or status.phase in _FINISHED or workload.metadata.deletion_timestamp is not None
+    return ended or status.phase in FINISHED or workload.metadata.deletion_timestamp is not None
 
 
 def _top(kind: str, workload: Workload, read: Container[str]) -> _Top | None:
