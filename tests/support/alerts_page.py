@@ -24,7 +24,9 @@ def page() -> str:
 
 def _section(rule: dict[str, Any]) -> str:
     annotations = {name: _plain(text) for name, text in rule["annotations"].items()}
-    facts = [f"**{name.capitalize().replace('_', ' ')}:** {text}" for name, text in annotations.items()]
+    facts = [
+        f"**{'Runbook' if name == 'runbook_url' else name.capitalize()}:** {text}" for name, text in annotations.items()
+    ]
     return (
         f"\n## {rule['alert']}\n"
         + "\n\n".join([f"**Severity:** {rule['labels']['severity']}", f"**Fires after:** {_for(rule)}", *facts])

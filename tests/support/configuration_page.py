@@ -23,7 +23,7 @@ The name of a variable is the path of its key in upper case, joined with two und
 
 ## Changes at run time
 Both processes read the file again when it changes. A new configuration is active as a whole within a second after the
-file has changed. In a cluster, the kubelet updates a mounted ConfigMap first, which can take about a minute. No key of
+file has changed. In a cluster, the kubelet updates a mounted ConfigMap first, which can take two minutes. No key of
 the file needs a restart. Variables are read at startup, so a changed variable replaces the Pods. If a new file is
 invalid, running processes keep the last valid configuration, and a restarted process does not become ready. The log and
 `/readyz` report the error.

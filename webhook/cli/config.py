@@ -39,8 +39,8 @@ def command(file: Path | None, check: bool, schema: bool, config: Path | None) -
     as kubectl and helm print them.
 
     Environment variables override the file. Running processes reload a changed file within a second, and read
-    environment variables only when they start. In a cluster, the kubelet updates a mounted ConfigMap within about a
-    minute.
+    environment variables only when they start. In a cluster, the kubelet updates a mounted ConfigMap within two
+    minutes.
     """
     if schema:
         _print_schema(is_alone=not check and file is None)

@@ -151,7 +151,7 @@ def edit_configuration(context: PodContext, hint: str) -> Remedy:
     if context.names.helm_release:
         return Remedy(f"{hint} in the value config of Helm release {context.names.helm_release}, and upgrade it")
     where = "config.yaml of the folder that you installed from"
-    return Remedy(f"{hint} in {where}, and apply that folder (active after about a minute)")
+    return Remedy(f"{hint} in {where}, and apply that folder (active within two minutes)")
 
 
 def _policies(context: PodContext) -> Iterator[Finding]:
