@@ -101,7 +101,7 @@ class Connection(NamedTuple):
 
     @property
     def address(self) -> str:
-        """The server's URL, without user name and password."""
+        """The server's URL, without username and password."""
         scheme, _, rest = str(self.settings.host).partition("://")
         return f"{scheme}://{rest.rpartition('@')[2]}"
 
