@@ -262,11 +262,13 @@ def _load(access: Access) -> Connection:
     except kubeconfig_credentials.UnusableKubeconfig as error:
         raise ClusterError(error.message, where=kubeconfig_credentials.name(access), hint=error.hint) from None
     except Exception as error:  # noqa: BLE001 - the client raises anything for a file that is not a kubeconfig
-        what = "ServiceAccount" if _uses_service_account(access) else "kubeconfig"
-        where = "" if _uses_service_account(access) else kubeconfig_credentials.name(access)
         is_readable = isinstance(error, ConfigException | OSError | ValueError)
-        reason = str(error) if is_readable else "its structure is not that of a kubeconfig"
-        raise ClusterError(f"cannot use the {what}: {shorten(reason, _SHOWN)}", where=where) from None
+        reason = shorten(str(error).rstrip("."), _SHOWN) if is_readable else "its structure is not that of a kubeconfig"
+        if _uses_service_account(access):
+            hint = "mount a token of the ServiceAccount, or pass --kubeconfig FILE"
+            raise ClusterError(f"cannot use the ServiceAccount: {reason}", hint=hint) from None
+        where = kubeconfig_credentials.name(access)
+        raise ClusterError(f"cannot use the kubeconfig: {reason}", where=where) from None
     timeout = access.request_timeout
     return Connection(settings, client, proxy_origin, _impersonation(access, user), timeout, where)
 

@@ -221,6 +221,15 @@ def test_connect_credentials_unusable_one_line(write: Write, user: dict[str, Any
     assert "Errno" not in said
 
 
+def test_connect_service_account_without_token_one_line_with_hint(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("KUBECONFIG", raising=False)
+    environment.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    environment.setenv("KUBERNETES_SERVICE_PORT", "443")
+    with pytest.raises(ClusterError, match=r"^cannot use the ServiceAccount: .*[^.]$") as refused:
+        connect(Access(), lambda _method, _status: None)
+    assert "--kubeconfig FILE" in refused.value.hint
+
+
 @pytest.mark.parametrize("data", ["bm9uc2Vuc2U=", "%"])
 def test_connect_client_certificate_not_pem_one_line(
     serve: Callable[[Behaviour], Server], write: Write, data: str
