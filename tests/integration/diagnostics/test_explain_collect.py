@@ -71,6 +71,13 @@ def test_collect_missing_pod_is_an_error(reader: Reader) -> None:
         collector(reader).collect(Subject(subjects.POD, "web"), "team-a")
 
 
+@pytest.mark.parametrize("answer", [{"kind": "List", "items": []}, {"metadata": {"labels": 3}}])
+def test_collect_pod_without_metadata_is_an_error(reader: Reader, giving: Giving, answer: dict[str, Any]) -> None:
+    giving[f"{_TEAM}/pods/web"] = answer
+    with pytest.raises(ClusterError, match="unexpected response"):
+        collector(reader).collect(Subject(subjects.POD, "web"), "team-a")
+
+
 def test_collect_workload_tries_its_pod(place: Place, reader: Reader, giving: Giving) -> None:
     giving[f"{_TEAM}/pods"] = POD
     (workload,) = workloads(DEPLOYMENT)

@@ -12,6 +12,7 @@ from webhook.diagnostics.explain.pod_images import as_written
 from webhook.diagnostics.explain.subjects import POD, Kind, Subject
 from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.errors import ClusterError, NotReadable
+from webhook.kube.access import SERVER_HINT
 from webhook.kube.installed_config import InstalledObjects
 from webhook.kube.objects import DryRunResult, Metadata, Namespace, Object, Secret
 from webhook.kube.partial import attempt, known_or
@@ -75,7 +76,7 @@ class Collector:
             return [self._existing(self._read(POD_MANIFESTS, kind.name, namespace, name), namespace)]
         found = self._read(kind.resource, kind.name, namespace, name)
         manifest = {"apiVersion": f"{kind.group}/v1".lstrip("/"), "kind": kind.name, **found}
-        owner = self._topmost(msgspec.convert(found["metadata"], Metadata), WorkloadName(kind.name, name, kind.group))
+        owner = self._topmost(_metadata(found), WorkloadName(kind.name, name, kind.group))
         planned = [self.plan(one, namespace)._replace(owner=owner) for one in workloads(manifest)]
         newest = known_or(attempt(self._newest_pod, kind, found, namespace), None)
         return planned if newest is None else [*planned, self._existing(newest, namespace)]
@@ -99,7 +100,7 @@ class Collector:
         return found
 
     def _existing(self, found: dict[str, Any], namespace: str) -> PodContext:
-        metadata = msgspec.convert(found["metadata"], Metadata)
+        metadata = _metadata(found)
         # By uid: an earlier Pod may have had the same name.
         fields = f"involvedObject.kind=Pod,involvedObject.uid={metadata.uid}"
         # Events only add details to the Pod's status, so they may be missing.
@@ -126,7 +127,7 @@ class Collector:
 
     def _newest_pod(self, kind: Kind, workload: dict[str, Any], namespace: str) -> dict[str, Any] | None:
         """Return the newest Pod of a workload. Raises `NotReadable`."""
-        owners = {str(workload["metadata"].get("uid"))}
+        owners = {_metadata(workload).uid}
         between = _BETWEEN.get(kind.name)
         if between is not None:
             owners = {one.metadata.uid for one in self._reader.list(between, namespace) if _owner_of(one) in owners}
@@ -134,10 +135,10 @@ class Collector:
         found = [
             pod
             for pod in self._reader.list(POD_MANIFESTS, namespace, labels=selector)
-            if pod["metadata"].get("deletionTimestamp") is None
-            and owners & {owner.uid for owner in msgspec.convert(pod["metadata"], Metadata).owner_references}
+            if _metadata(pod).deletion_timestamp is None
+            and owners & {owner.uid for owner in _metadata(pod).owner_references}
         ]
-        return max(found, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), default=None)
+        return max(found, key=lambda pod: _metadata(pod).creation_timestamp or "", default=None)
 
     def _context(self, subject: str, namespace: str, manifest: dict[str, Any]) -> PodContext:
         secret: Secret | NotReadable | None = None
@@ -170,6 +171,14 @@ class Collector:
         if found is None:
             raise NotReadable(f"namespace {name} does not exist")
         return found
+
+
+def _metadata(manifest: dict[str, Any]) -> Metadata:
+    """Return the metadata of an object as the API server stores it. Raises `ClusterError` for anything else."""
+    try:
+        return msgspec.convert(manifest.get("metadata"), Metadata)
+    except msgspec.ValidationError:
+        raise ClusterError("unexpected response; is this a Kubernetes API server?", hint=SERVER_HINT) from None
 
 
 def _owner_of(found: Object) -> str | None:
