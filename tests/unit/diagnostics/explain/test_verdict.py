@@ -506,7 +506,8 @@ def test_explain_not_rewritten_failed_for_other_reason_pull_first(
 
 @pytest.mark.parametrize("name", ["refreshed_at", "expires_at", "deselected_since"])
 def test_explain_secret_annotation_of_tenant_truncated(name: str) -> None:
-    forged = secret(**{f"registry_webhook__{name}": "2026\n" * 1000})
+    annotations: dict[str, Any] = {f"registry_webhook__{name}": "2026\n" * 1000}
+    forged = secret(**annotations)
     explanation = explained(pod("nginx", rewritten=True), secret=forged)
     assert max(len(step.message) for step in explanation.steps) < 300
 
