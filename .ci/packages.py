@@ -103,6 +103,8 @@ def _formula(license_name: str, repository: str, release: str, digests: dict[str
     ]
     for system, name in (("darwin", "macos"), ("linux", "linux")):
         lines.append(f"  on_{name} do")
+        if f"{system}-amd64" not in digests:
+            lines.append("    depends_on arch: :arm64")
         for machine, block in (("arm64", "arm"), ("amd64", "intel")):
             platform = f"{system}-{machine}"
             if platform in digests:

@@ -48,7 +48,10 @@ def _check_platform():
     machine = {"aarch64": "arm64", "x86_64": "amd64"}.get(uname.machine, uname.machine)
     here = "%s-%s" % (uname.sysname.lower(), machine)
     if here != PLATFORM:
-        _fail("this file is for %s, and this is %s" % (PLATFORM, here), "download the file for %s" % here)
+        _fail(
+            "this file is for %s, and this is %s" % (PLATFORM, here),
+            "download the file for %s, or use pipx if there is none" % here,
+        )
     if here.startswith("linux"):
         try:
             os.confstr("CS_GNU_LIBC_VERSION")

@@ -235,6 +235,7 @@ def test_other_platform_one_error(builder: ModuleType, app: App) -> None:
     status, _, errors = app.run("version")
     assert status == 2
     assert errors.startswith("error: this file is for darwin-none, and this is ")
+    assert "pipx" in errors
     assert len(errors.splitlines()) == 2
 
 
@@ -313,5 +314,8 @@ def test_formula_has_every_archive_and_completion(generated: Callable[[str], str
     sums = _sums(generated("registry-webhook-{}.sha256"))
     pairs = re.findall(r'url "(\S+)"\n +sha256 "([0-9a-f]{64})"', formula)
     assert {url.rpartition("/")[2]: digest for url, digest in pairs} == sums
+    # Without it, brew on an Intel Mac says only that the formula has no URL.
+    assert "  on_macos do\n    depends_on arch: :arm64\n" in formula
+    assert formula.count("depends_on arch") == 1
     assert 'generate_completions_from_executable(bin/"registry-webhook", "completion")' in formula
     assert len(re.findall(r"\b(?:do|def|class)\b", formula)) == len(re.findall(r"(?m)^ *end$", formula))
