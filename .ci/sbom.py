@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
+import packages
 from locked import Locked, read
 from packaging.markers import Marker
 from slim import WHOLE
@@ -144,15 +145,13 @@ def write(folder: Path, bill: dict[str, Any], platform: str = "") -> Path:
 def _project(checkout: Path) -> dict[str, Any]:
     """Return the project's component; its purl is generic, because it is not in a package index."""
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
-    version = re.search(r'^__version__ = "(.+)"$', (checkout / "webhook" / "__init__.py").read_text(), re.MULTILINE)
-    if not version:
-        raise ValueError("webhook/__init__.py says no version")
-    purl = f"pkg:generic/{project['name']}@{version[1]}"
+    version = packages.version(checkout)
+    purl = f"pkg:generic/{project['name']}@{version}"
     return {
         "type": "application",
         "bom-ref": purl,
         "name": project["name"],
-        "version": version[1],
+        "version": version,
         "description": project["description"],
         "licenses": [{"license": {"id": project["license"]}}],
         "purl": purl,

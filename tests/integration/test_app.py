@@ -20,7 +20,6 @@ import yaml
 from tests.support import ci_scripts
 
 _CHECKOUT = Path(__file__).parents[2]
-_FOLDER = _CHECKOUT / ".ci"
 
 _ALL_MODULES = """
 import importlib, pkgutil, sys, webhook
@@ -59,11 +58,7 @@ class App(NamedTuple):
 
 @pytest.fixture(scope="module")
 def builder() -> ModuleType:
-    sys.path.insert(0, str(_FOLDER))
-    try:
-        return ci_scripts.load("app")
-    finally:
-        sys.path.remove(str(_FOLDER))
+    return ci_scripts.load("app")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Lock files, the search for vulnerabilities, the bill of materials, and signatures."""
 
 import hashlib
-import importlib
 import io
 import json
 import os
@@ -11,7 +10,6 @@ import sys
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -60,13 +58,9 @@ _KNOWN = {"id": "GHSA-1", "aliases": ["CVE-1"], "fix_versions": ["99.0"], "descr
 
 
 @pytest.fixture(scope="module")
-def programs() -> Iterator[dict[str, ModuleType]]:
+def programs() -> dict[str, ModuleType]:
     """What `make audit` and `make sbom` run; they are no part of the package."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(_CHECKOUT / ".ci"))
-        yield {name: importlib.import_module(name) for name in ("audit", "sbom")}
-    for name in ("audit", "sbom", "locked", "slim"):
-        del sys.modules[name]
+    return {name: ci_scripts.load(name) for name in ("audit", "sbom")}
 
 
 @pytest.fixture

@@ -66,9 +66,3 @@ def test_headings_short_sentence_case_no_question(words: ModuleType, heading: st
 
 def test_headings_in_code_ignored(words: ModuleType) -> None:
     assert list(words.found("a.md", "```sh\n# Is this a comment?\n```\n")) == []
-
-
-def test_allowed_files_exist_and_need_it(words: ModuleType) -> None:
-    for (word, path), reason in words.ALLOWED.items():
-        found = {one.word for one in words.found(path, (CHECKOUT / path).read_text())}
-        assert word in found, f"{path} no longer needs the exception: {reason}"
