@@ -59,12 +59,13 @@ def main() -> None:
     """Measure, and print figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("what", nargs="?", default=".venv", help="an environment's folder or an image (default .venv)")
-    parser.add_argument("--starts", type=int, default=7, help="how often it is started (default 7)")
+    parser.add_argument("--starts", type=int, default=7, help="how often it is started (default 7); 0: not at all")
     parser.add_argument("--buildah", default="buildah", help="how buildah is called, with options of its own")
     arguments = parser.parse_args()
     with _place(arguments.what, shlex.split(arguments.buildah)) as place:
         _weigh(place)
-        _time(place, arguments.starts)
+        if arguments.starts:
+            _time(place, arguments.starts)
 
 
 @contextmanager

@@ -162,8 +162,7 @@ def test_guard_chart_other_release_and_namespace_holds(
 ) -> None:
     assert uninstalled is cluster
     own = {"namespace": {"create": True}, "podLabels": {"team": "a"}, "commonLabels": {"team": "a"}}
-    text = chart.render(chart.combined(own, values), release="acme", namespace=_PLATFORM)
-    manifests = [one for one in yaml.safe_load_all(text) if one]
+    manifests = chart.objects(chart.combined(own, values), release="acme", namespace=_PLATFORM)
     served, other = (cluster.make_namespace({ENABLED_LABEL: label}) for label in ("true", "false"))
     with _granted(cluster, manifests, tmp_path) as account:
         _assert_bounded(account, served, other, _own(manifests))
