@@ -161,6 +161,8 @@ def check_that_the_last_good_stays(
         wait_until(lambda: not is_in_force(server, part))
         assert server.metric(f"registry_webhook_{part.name}_last_reload_successful") == 0
         time.sleep(_LOOKED)
+        looked = time.monotonic()
+        wait_until(lambda: bool(load.result().since(looked).answers))  # noqa: B023
         assert {part.of(answer) for answer in load.result().since(came).answers} == {version}
     version, last_good = next(iter(good.items()))
     put(load, part, mounted, last_good, version)
