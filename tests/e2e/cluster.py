@@ -57,7 +57,7 @@ class Cluster:
             input=json.dumps(stdin) if isinstance(stdin, dict) else stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr)

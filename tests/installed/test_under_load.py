@@ -192,5 +192,6 @@ def test_bundle_finally_only_newest_ca(short_lived: Installation, history: Histo
 def test_certificates_one_minute_renewed_before_expiry(history: History) -> None:
     first, *lives = [ca.validity(state.serving.certificate) for state in history.pairs()]
     assert first.ends - first.issued > timedelta(days=1)
-    assert {life.ends - life.issued for life in lives} == {timedelta(minutes=1)}
+    # One that is signed late in its authority's life ends with it.
+    assert max(life.ends - life.issued for life in lives) == timedelta(minutes=1)
     assert all(later.issued < sooner.ends for sooner, later in itertools.pairwise(lives))
