@@ -73,9 +73,9 @@ def values_of(variant: Variant) -> Values:
     return combined(_CERTIFICATES[certificate], *(COMPONENT_VALUES[one] for one in components if one in COMPONENTS))
 
 
-def render(values: Values, *options: str, release: str = RELEASE, namespace: str = RELEASE) -> str:
+def render(values: Values, *options: str, release: str = RELEASE, namespace: str = RELEASE, chart: Path = CHART) -> str:
     """Return what `helm template` prints. Raises `RenderError`."""
-    command = [HELM or "helm", "template", release, str(CHART), "--namespace", namespace, "--values", "-"]
+    command = [HELM or "helm", "template", release, str(chart), "--namespace", namespace, "--values", "-"]
     command += ["--kube-version", KUBERNETES, *options]
     written = yaml.safe_dump(values)
     # Not the user's plugins and repositories.

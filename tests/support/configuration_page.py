@@ -2,6 +2,7 @@
 
 import msgspec
 
+from webhook import __version__
 from webhook.config import json_schema, schema
 from webhook.config.schema import SettingKey
 
@@ -39,6 +40,12 @@ the YAML language server checks and completes a file that begins with this line:
 # yaml-language-server: $schema={URL}
 ```
 
+That is the schema of the newest code. Each release has its own, which knows exactly the keys of that version:
+
+```yaml
+# yaml-language-server: $schema=https://github.com/OWNER/REPOSITORY/releases/download/v{VERSION}/config.schema.json
+```
+
 The schema has types, limits and names. `config --check` also checks the syntax of registries and patterns, and values
 that depend on each other.
 """
@@ -72,7 +79,7 @@ def page() -> str:
     if left:
         raise KeyError(f"add to _TOPICS: {', '.join(sorted(left))}")
     sections = (f"\n## {topic}\n{''.join(map(_section, found))}" for topic, found in grouped.items())
-    return _HEAD.replace("{URL}", json_schema.URL) + "".join(sections) + _NOTES
+    return _HEAD.replace("{URL}", json_schema.URL).replace("{VERSION}", __version__) + "".join(sections) + _NOTES
 
 
 def _section(key: SettingKey) -> str:
