@@ -75,7 +75,8 @@ class NamespaceSettings(Struct, frozen=True):
         Literal["labelled", "all"],
         Meta(
             description='`labelled` selects namespaces with the label `registry-webhook/enabled: "true"`. `all` '
-            'selects those without the label `registry-webhook/enabled: "false"`, and needs component `cluster-wide`.'
+            'selects those without the label `registry-webhook/enabled: "false"`, and needs the component '
+            "`cluster-wide` or the Helm value `clusterWide.enabled`."
         ),
     ] = "labelled"
     allow: Annotated[

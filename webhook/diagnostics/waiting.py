@@ -46,15 +46,25 @@ STATIC_POD_HINT = (
     "a static Pod never gets the pull secret: change its manifest on the node, or give the node a credential (with a "
     "kubelet credential provider, or in the configuration of its container runtime)"
 )
+#: What to do about the installation's own Pods, which never get the pull secret, and whose images are as written.
 _OWN_SECRET = (
     "create or correct the Secret for the image of registry-webhook, see "
     f"{DOCS}/how-to/install.md#create-the-secrets, then restart the Deployment"
 )
-#: What to do about the installation's own Pods, which never get the pull secret, and whose images are as written.
 _OWN_HINTS = dict.fromkeys(REFUSALS, _OWN_SECRET) | {
     Code.PULL_NOT_FOUND: (
         "push the image of registry-webhook to the registry, or correct it in the folder that you installed from and "
         "apply that, then restart the Deployment"
+    )
+}
+_OWN_SECRET_OF_RELEASE = (
+    "create or correct the Secret for the image of registry-webhook, name it in the value imagePullSecrets of the Helm "
+    f"release, see {DOCS}/how-to/helm.md#write-a-values-file, then restart the Deployment"
+)
+_OWN_HINTS_OF_RELEASE = dict.fromkeys(REFUSALS, _OWN_SECRET_OF_RELEASE) | {
+    Code.PULL_NOT_FOUND: (
+        "push the image of registry-webhook to the registry, or correct image.repository and image.tag in the values "
+        "of the Helm release and upgrade it, then restart the Deployment"
     )
 }
 
@@ -146,7 +156,8 @@ def remedy(pod: Pod, failed: FailedPull, names: InstallationNames, written: str 
     if pod.metadata.namespace == names.namespace and failed.code in _OWN_HINTS:
         # The ServiceAccount's imagePullSecrets are copied to a Pod when it is created.
         restart = ("rollout", "restart", f"deployment/{names.deployment}")
-        return remedy_of(_OWN_HINTS[failed.code], kubectl.line(*restart, namespace=names.namespace))
+        hints = _OWN_HINTS_OF_RELEASE if names.helm_release else _OWN_HINTS
+        return remedy_of(hints[failed.code], kubectl.line(*restart, namespace=names.namespace))
     if failed.code in REFUSALS and MIRROR_ANNOTATION in pod.metadata.annotations:
         return Remedy(STATIC_POD_HINT)
     node, namespace = pod.spec.node_name, pod.metadata.namespace

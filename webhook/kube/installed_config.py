@@ -17,7 +17,7 @@ from webhook.constants import (
 )
 from webhook.errors import ConfigurationError, NotPermitted, NotReadable
 from webhook.kube.object_names import is_namespace, is_release
-from webhook.kube.objects import ConfigMap, Deployment
+from webhook.kube.objects import ConfigMap, Deployment, Metadata
 from webhook.kube.partial import attempt, known, known_or
 from webhook.kube.reader import CONFIG_MAPS, DEPLOYMENTS, WEBHOOKS, Reader
 
@@ -81,14 +81,14 @@ def _names(deployment: Deployment) -> InstallationNames:
         deployment=deployment.metadata.name,
         config_map=next(maps, PROGRAM),
         service_account=template.spec.service_account_name or PROGRAM,
-        helm_release=_helm_release(deployment),
+        helm_release=release_of(deployment.metadata),
     )
 
 
-def _helm_release(deployment: Deployment) -> str:
-    """Return the release, or empty: what `helm template` prints has the label too, without a release."""
-    name = deployment.metadata.annotations.get(_RELEASE_ANNOTATION, "")
-    return name if deployment.metadata.labels.get(MANAGED_BY_LABEL) == "Helm" and is_release(name) else ""
+def release_of(metadata: Metadata) -> str:
+    """Return the Helm release, or empty: what `helm template` prints has the label too, without a release."""
+    name = metadata.annotations.get(_RELEASE_ANNOTATION, "")
+    return name if metadata.labels.get(MANAGED_BY_LABEL) == "Helm" and is_release(name) else ""
 
 
 def _called_installations(reader: Reader) -> Iterable[InstallationNames]:
@@ -110,6 +110,11 @@ def read_objects(reader: Reader, names: InstallationNames) -> InstalledObjects:
     return InstalledObjects(names, config_map, deployment)
 
 
+def reader_role(names: InstallationNames) -> str:
+    """Describe the role that lets users debug their own namespaces. A user without it may not see a Helm release."""
+    return f"the role {names.renamed(READER_ROLE)}, which the component reader or the Helm value reader.enabled adds"
+
+
 def load_valid_config(objects: InstalledObjects) -> Loaded:
     """Load the configuration of the webhook container. Raises `NotReadable`, also for an invalid configuration."""
     try:
@@ -126,10 +131,8 @@ def load_config(objects: InstalledObjects, container: str = WEBHOOK) -> Loaded:
     """
     for part in (objects.config_map, objects.deployment):
         if isinstance(part, NotPermitted):
-            role = objects.names.renamed(READER_ROLE)
             hint = (
-                f"ask an administrator for the role {role}, which the component reader adds, or pass the configuration "
-                "with --config FILE"
+                f"ask an administrator for {reader_role(objects.names)}, or pass the configuration with --config FILE"
             )
             raise NotPermitted(part.action, hint=hint)
     config_map = known(objects.config_map)

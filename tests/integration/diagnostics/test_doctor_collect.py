@@ -214,6 +214,16 @@ def test_credential_secret_keys_from_metadata(place: Place, reader: Reader, givi
     assert "PartialObjectMetadata" in asked.accept
 
 
+def test_credential_secret_of_helm_release_known(reader: Reader, giving: Giving) -> None:
+    _with_credential(giving, *_LOGIN, items={"user": "name", "pass": "word"})
+    secret = _secret("user", "pass")
+    secret["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "Helm"}
+    secret["metadata"]["annotations"] = {"meta.helm.sh/release-name": "acme"}
+    giving[_LOGIN_SECRET] = secret
+    found = _examined(reader).credential_secret
+    assert found == CredentialSecret("login", ("user", "pass"), ("pass", "user"), is_of_release=True)
+
+
 def test_credential_secret_without_items_key_is_path(reader: Reader, giving: Giving) -> None:
     _with_credential(giving, ("DOCKER_CONFIG", "config.json"))
     assert _examined(reader).credential_secret == CredentialSecret("login", ("config.json",), None)

@@ -179,6 +179,10 @@ def _change(snapshot: InstallationSnapshot) -> Remedy:
 
 def _create(snapshot: InstallationSnapshot, secret: CredentialSecret, *, delete: bool = False) -> Remedy:
     """Return how to create the Secret, or to replace its values. The command asks for them."""
+    if secret.is_of_release:
+        return Remedy(
+            "change credentials.username and credentials.password in the values of the release, and upgrade it"
+        )
     if set(secret.needed) != {_USERNAME, _PASSWORD}:
         return Remedy(f"correct the Secret, as described in {_URL}")
     namespace = snapshot.names.namespace
@@ -191,7 +195,9 @@ def _create(snapshot: InstallationSnapshot, secret: CredentialSecret, *, delete:
     before = kubectl.line("delete", "secret", namespace=namespace, name=secret.name) if delete else None
     hint = "write the credential into the Secret, with bash. The refresher reads it within two minutes"
     if delete:
-        hint = f"add the component docker-config, which uses this Secret, or delete it and {hint}"
+        release = snapshot.names.helm_release
+        use = "name it in the value credentials.dockerConfig.name" if release else "add the component docker-config"
+        hint = f"to use this Secret, {use}. Otherwise delete it and {hint}"
     return remedy(hint, before, f"{ask} && {apply}")
 
 

@@ -175,12 +175,13 @@ def _credential_secret(reader: Reader, installed: InstalledObjects) -> Credentia
         return None
     (name,) = names
     found = reader.get(SECRETS, name, installed.names.namespace)
-    keys = None
+    keys, is_of_release = None, False
     if found is not None:
+        is_of_release = bool(installed_config.release_of(found.metadata))
         if not found.metadata.managed_fields:
             raise NotReadable(f"the keys of Secret {installed.names.namespace}/{name} are not recorded in its metadata")
         keys = tuple(sorted(found.metadata.names_below("data") | found.metadata.names_below("stringData")))
-    return CredentialSecret(name, tuple(one.key for one in mounted if one is not None), keys)
+    return CredentialSecret(name, tuple(one.key for one in mounted if one is not None), keys, is_of_release)
 
 
 class _SecretKey(NamedTuple):

@@ -138,6 +138,8 @@ class CredentialSecret(NamedTuple):
     """The keys that are mounted."""
     keys: tuple[str, ...] | None
     """The keys that it has; None if it does not exist."""
+    is_of_release: bool = False
+    """Whether Helm created it, and would write over a change with the next upgrade."""
 
 
 class DryRun(NamedTuple):

@@ -30,7 +30,8 @@ def change(snapshot: InstallationSnapshot, hint: str, *values: str, command: str
     """Return how to change the installation: the chart's values for a Helm release, otherwise `hint` and `command`."""
     if not snapshot.names.helm_release:
         return remedy(hint, command)
-    hint = "upgrade the release with this value, in a clone" if values else "upgrade the release again, in a clone"
+    what = "with this value" if values else "again"
+    hint = f"upgrade the release {what}, in a clone or with the address of the released chart"
     return remedy(hint, helm.upgrade(snapshot.names, *values))
 
 

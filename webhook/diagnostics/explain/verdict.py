@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from webhook.constants import DOCS, ENABLED_LABEL, READER_ROLE
+from webhook.constants import DOCS, ENABLED_LABEL
 from webhook.diagnostics import limits, pull_errors, waiting, webhook_match
 from webhook.diagnostics.explain import analysis as cases
 from webhook.diagnostics.explain.analysis import PodAnalysis
@@ -15,6 +15,7 @@ from webhook.diagnostics.explain.reachability import check_installation
 from webhook.diagnostics.remedy import Remedy
 from webhook.errors import NotPermitted, NotReadable
 from webhook.images.resolver import Reason
+from webhook.kube.installed_config import reader_role
 from webhook.kube.objects import ManagedObject
 from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
@@ -114,8 +115,7 @@ def _unchecked(context: PodContext) -> str:
     """Say in one line what could not be read for lack of permissions, and which roles to ask for."""
     denied, roles = [*context.denied], []
     if denied:
-        # It exists only with that component.
-        roles.append(f"the role {context.names.renamed(READER_ROLE)}, which the component reader adds")
+        roles.append(reader_role(context.names))
     if isinstance(context.secret, NotPermitted):
         # No role of ours gives access to Secrets.
         denied.append("the pull secret")

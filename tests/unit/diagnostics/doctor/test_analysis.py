@@ -670,6 +670,37 @@ def test_helm_release_command_upgrades_it(changed: dict[str, Any], code: Code, v
     assert commands == (upgrade + value,)
 
 
+@pytest.mark.parametrize(
+    ("secret", "message", "code", "value"),
+    [
+        (
+            CredentialSecret(_SECRET, _KEYS, (".dockerconfigjson",)),
+            "",
+            Code.CREDENTIAL_SECRET_KEYS,
+            "dockerConfig.name",
+        ),
+        (
+            CredentialSecret(_SECRET, _KEYS, _KEYS, is_of_release=True),
+            "",
+            Code.CREDENTIAL_PROVIDER,
+            "credentials.password",
+        ),
+        (None, "401 Unauthorized", Code.PULL_REFUSED, "imagePullSecrets"),
+        (None, "not found", Code.PULL_NOT_FOUND, "image.repository and image.tag"),
+    ],
+)
+def test_helm_release_hint_names_value(secret: CredentialSecret | None, message: str, code: Code, value: str) -> None:
+    names = InstallationNames(namespace="platform", helm_release="acme")
+    own = structs.replace(waiting_pod(message), metadata=Metadata(name="a", namespace="platform"))
+    changed: dict[str, Any] = {"waiting_pods": (own,)} if message else {"credential_secret": secret}
+    if secret:
+        changed["replicas"] = refreshers(came("provider-failed", ready=False))
+    (finding,) = (one for one in analysis.diagnose(sound(names=names, **changed)) if one.code is code)
+    assert value in finding.hint
+    assert "component" not in finding.hint
+    assert "folder" not in finding.hint
+
+
 @pytest.mark.parametrize("case", [*FAILING.values(), *WARNING.values()], ids=[*FAILING, *WARNING])
 def test_commands_parse_as_shell_without_placeholders(case: Case) -> None:
     for finding in analysis.diagnose(sound(**case.broken)):
