@@ -38,8 +38,8 @@ _NAMESPACE = "namespace/" + DEFAULT_NAMESPACE
 _DELETE = ("delete", "--ignore-not-found", "--timeout=50s")
 
 _NAME_LABEL = "app.kubernetes.io/name"
-#: The first minor version of kubectl that is known to run components after generators, as later ones do.
-_LABELS_GENERATED = 34
+#: The first minor version of kubectl that runs components after generators (kustomize 5.1).
+_LABELS_GENERATED = 31
 
 _Folder = Callable[[Variant], Path]
 

@@ -8,8 +8,8 @@ from .markdown import table
 TESTED = (str(OLDEST), "1.34", "1.37")
 #: The first version of what the cluster does by itself, which is not in the code.
 _MATCH_LABEL_KEYS, _IMAGE_VOLUMES, _CAUSE_IN_STATUS = "1.31", "1.31", "1.32"
-#: kubectl 1.30 runs components before generators, 1.34 after them.
-_LABELS_OF_GENERATED = "1.34"
+#: It contains kustomize 5.4, and 1.30 a build of 5.0: https://github.com/kubernetes-sigs/kustomize/pull/5170
+_LABELS_OF_GENERATED = "1.31"
 
 _HEAD = f"""\
 # Kubernetes versions
@@ -56,8 +56,9 @@ def _features() -> list[tuple[str, str, str]]:
          "not supported: the policies that limit the refresher's ServiceAccount do not exist"),
         ("replicas spread over zones without counting Pods of the previous version", f"{_MATCH_LABEL_KEYS} or newer",
          "Pods of both versions are counted during a rollout"),
-        ("recommended labels on the ConfigMaps and Secrets that kustomize generates",
-         f"kubectl {_LABELS_OF_GENERATED} or newer, with any cluster", "they have `app.kubernetes.io/name` only"),
+        ("recommended labels on the ConfigMap of `monitoring` and the Secret of the component `credential`",
+         f"kubectl {_LABELS_OF_GENERATED} or newer (kustomize 5.1), with any cluster",
+         "they have `app.kubernetes.io/name` only: kustomize ran components, which set the others, before generators"),
         ("images of image volumes", f"{_IMAGE_VOLUMES} or newer, if the cluster has the feature gate `ImageVolume` on",
          "Pods have no image volumes"),
         ("`explain` shows the cause of a failed pull from the Pod's status", f"{_CAUSE_IN_STATUS} or newer",
