@@ -55,6 +55,15 @@ Exit status: 0 if everything was deleted, 1 if a pull secret is left, 2 after an
     help="Delete only pull secrets with this name, and policies with the default names, so that permissions for these "
     "names are sufficient. Default: all of the installation.",
 )
+@click.option(
+    "--certificate",
+    "certificates",
+    metavar="NAME",
+    type=LabelType(),
+    multiple=True,
+    help="Also delete this Certificate of cert-manager in the installation's namespace, and its Secret, which "
+    "cert-manager keeps. May be repeated.",
+)
 @click.option("--keep-pull-secrets", is_flag=True, help="Keep the pull secrets, because running Pods refer to them.")
 @installation_option
 @cluster_options
@@ -62,6 +71,7 @@ def command(
     dry_run: bool,  # noqa: FBT001
     stop: bool,  # noqa: FBT001
     pull_secret: str | None,
+    certificates: tuple[str, ...],
     keep_pull_secrets: bool,  # noqa: FBT001
     installation_namespace: str | None,
     access: Access,
@@ -84,9 +94,11 @@ def command(
         _delete_policies(uninstaller, dry_run=dry_run, needed=stop)
         if stop:
             _stop(uninstaller, dry_run=dry_run)
+        # The Secrets are deleted later, when cert-manager has noticed.
+        issued = [name for one in certificates if (name := _delete_certificate(uninstaller, one, dry_run=dry_run))]
         # Before anything else of the installation is gone, because without the permission nothing should be.
         secrets = [] if keep_pull_secrets else _listed(uninstaller)
-        for what in uninstaller.delete_own(dry_run=dry_run):
+        for what in uninstaller.delete_own(*issued, dry_run=dry_run):
             terminal.write(f"{what}: {'would be ' if dry_run else ''}deleted")
         status = 0
         if not keep_pull_secrets:
@@ -179,6 +191,15 @@ def _stop(uninstaller: Uninstaller, *, dry_run: bool) -> None:
                     f"the refresher {holder} still holds Lease {uninstaller.names.namespace}/{REFRESHER}",
                     hint="stop the process, which the Deployment does not control, then run cleanup again",
                 )
+
+
+def _delete_certificate(uninstaller: Uninstaller, name: str, *, dry_run: bool) -> str | None:
+    """Delete a Certificate of cert-manager, and return the name of its Secret."""
+    secret = uninstaller.delete_certificate(name, dry_run=dry_run)
+    if secret:
+        what = f"Certificate {uninstaller.names.namespace}/{name}"
+        terminal.write(f"{what}: {'would be ' if dry_run else ''}deleted")
+    return secret
 
 
 def _report(secrets: list[ManagedSecret]) -> int:

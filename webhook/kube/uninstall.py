@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from typing import NamedTuple
+from urllib.parse import quote
 
-from msgspec import Raw
+import msgspec
+from msgspec import Raw, Struct
 
 from webhook.constants import CERTIFICATE, GUARD_POLICY, MUTATE_POLICY, REFRESHER, InstallationNames
 from webhook.errors import ClusterError, NotFound, NotReadable
@@ -31,7 +33,19 @@ _POLICIES = {
     "ValidatingAdmissionPolicy": VALIDATING_POLICIES,
     "MutatingAdmissionPolicy": MUTATING_POLICIES,
 }
+_CERT_MANAGER = "/apis/cert-manager.io/v1"
 _TIMEOUT = 10.0
+
+
+class _CertificateSpec(Struct, rename="camel"):
+    secret_name: str
+
+
+class _Certificate(Struct):
+    spec: _CertificateSpec
+
+
+_CERTIFICATE = msgspec.json.Decoder(_Certificate)
 
 
 class ManagedSecret(NamedTuple):
@@ -133,13 +147,26 @@ class Uninstaller:
         """Read the Lease of the refresher, which would recreate deleted Secrets."""
         return read_lease(self._client, self.names.namespace, _TIMEOUT)
 
-    def delete_own(self, *, dry_run: bool) -> Iterator[str]:
-        """Delete what the refresher created in the installation's namespace; yield the names of what existed."""
+    def delete_certificate(self, name: str, *, dry_run: bool) -> str | None:
+        """Delete a Certificate of cert-manager; return the name of its Secret, None if the Certificate does not exist.
+
+        cert-manager keeps that Secret, and creates it again as long as the Certificate exists.
+        """
+        what = f"Certificate {self.names.namespace}/{name}"
+        path = f"{_CERT_MANAGER}/namespaces/{quote(self.names.namespace, safe='')}/certificates/{quote(name, safe='')}"
+        try:
+            answer = self._client.call(Request(f"read {what}", "GET", path))
+        except NotFound:
+            return None
+        secret = decoded(f"read {what}", _CERTIFICATE.decode, answer).spec.secret_name
+        self._exists(Request(f"delete {what}", "DELETE", path, _dry(dry_run)))
+        return secret
+
+    def delete_own(self, *secrets: str, dry_run: bool) -> Iterator[str]:
+        """Delete what the refresher created in the installation's namespace, and `secrets`; yield what existed."""
         namespace = self.names.namespace
-        for what, path in (
-            (f"Lease {namespace}/{REFRESHER}", lease_path(namespace)),
-            (f"Secret {namespace}/{CERTIFICATE}", secret_path(namespace, CERTIFICATE)),
-        ):
+        own = {f"Secret {namespace}/{name}": secret_path(namespace, name) for name in (CERTIFICATE, *secrets)}
+        for what, path in {f"Lease {namespace}/{REFRESHER}": lease_path(namespace), **own}.items():
             # The response may be the Secret.
             if self._exists(Request(f"delete {what}", "DELETE", path, _dry(dry_run), accept=METADATA)):
                 yield what

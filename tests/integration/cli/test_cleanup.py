@@ -1,12 +1,13 @@
 """`cleanup`, with a fake API server that fails as a real one cannot be made to."""
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
 
 import pytest
 
-from tests.support.fake_api_server import BROKEN, GONE, HTML, METADATA, SECRET, ApiServer, Asked, status
+from tests.support.fake_api_server import BROKEN, GONE, HTML, METADATA, SECRET, Answer, ApiServer, Asked, status
 from tests.support.refresher_fixtures import pair, place
 from tests.support.refresher_process import PASSWORD, Place
 from webhook.cli.cleanup import holder_of
@@ -250,6 +251,26 @@ def test_cleanup_deletes_lease_and_certificate(api: ApiServer, cleanup: _Cleanup
     assert cleanup().stdout.splitlines()[:2] == [f"{one}: deleted" for one in own]
     assert not api.lease
     assert not api.certificates
+
+
+_ISSUED = "/apis/cert-manager.io/v1/namespaces/registry-webhook/certificates/registry-webhook"
+
+
+def test_cleanup_deletes_certificate_before_its_secret(api: ApiServer, cleanup: _Cleanup) -> None:
+    """Otherwise cert-manager would create the Secret again."""
+    api.certificates |= {name: {"metadata": {}} for name in ("webhook-tls", "other")}
+    found = Answer(200, json.dumps({"spec": {"secretName": "webhook-tls", "isCA": False}}).encode())
+    words = ("--certificate=registry-webhook", "--certificate=gone", "--keep-pull-secrets")
+    with api.failing(lambda asked: asked.path == _ISSUED, found):
+        dry = cleanup("--dry-run", *words).stdout
+        assert api.certificates.keys() == {"webhook-tls", "other"}
+        done = cleanup(*words)
+    own = ("Certificate registry-webhook/registry-webhook", "Secret registry-webhook/webhook-tls")
+    assert dry.splitlines() == [f"{one}: would be deleted" for one in own]
+    assert done.stdout.splitlines() == [f"{one}: deleted" for one in own]
+    assert api.certificates.keys() == {"other"}
+    deleted = [one.path for one in api.asked if one.method == "DELETE" and "dryRun" not in one.query]
+    assert deleted.index(_ISSUED) < deleted.index("/api/v1/namespaces/registry-webhook/secrets/webhook-tls")
 
 
 def test_cleanup_keep_pull_secrets_deletes_the_rest(api: ApiServer, cleanup: _Cleanup) -> None:

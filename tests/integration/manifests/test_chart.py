@@ -28,7 +28,7 @@ from tests.support.kustomize import Manifest, compose, identity
 from tests.support.manifest_variants import CHECKOUT, COMPONENTS, CREDENTIAL, VARIANTS, Variant, composed
 from webhook import __version__
 from webhook.config.load import load
-from webhook.constants import MANAGED_BY_LABEL, PROGRAM, InstallationNames
+from webhook.constants import CERTIFICATE, MANAGED_BY_LABEL, PROGRAM, InstallationNames
 from webhook.diagnostics.doctor.check_rbac import GUARDS
 from webhook.kubernetes_version import OLDEST, POLICY_GUARD, POLICY_MUTATE, KubernetesVersion
 
@@ -275,6 +275,32 @@ def test_moved_release_hooks_have_its_names() -> None:
     assert [variable["value"] for variable in container["env"]] == [namespace, "on", "on"]
     named = [rule["resourceNames"] for one in rendered for rule in one.get("rules", []) if "resourceNames" in rule]
     assert all(isinstance(name, str) for names in named for name in names)
+
+
+@needs_helm
+@pytest.mark.parametrize("issuer", [{}, {"name": "mine"}])
+def test_cleanup_deletes_secrets_that_cert_manager_keeps(issuer: dict[str, str]) -> None:
+    """Those of the chart's Certificates alone, and only they lift the guard, in the installation's namespace."""
+    given = {"certificates": {"mode": "cert-manager", "certManager": {"issuerRef": issuer}}}
+    issued = {
+        one["metadata"]["name"]: one["spec"]["secretName"] for one in objects(given) if one["kind"] == "Certificate"
+    }
+    assert len(issued) == 2 - len(issuer)
+    rendered = hooks(given)
+    (job,) = (one for one in rendered if one["kind"] == "Job")
+    arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert {one.partition("=")[2] for one in arguments if one.startswith("--certificate=")} == issued.keys()
+    assert _rights(rendered, "Role", "secrets") == {CERTIFICATE, *issued.values()}
+    assert _rights(rendered, "Role", "certificates") == issued.keys()
+    assert [_rights(hooks(one), "Role", "restrictions") for one in (given, {})] == [{"exempt"}, set()]
+    assert _rights(rendered, "ClusterRole", "restrictions") == {"bound"}
+
+
+def _rights(rendered: list[Manifest], kind: str, resource: str) -> set[str]:
+    """Return the names that the hook may write, or the verbs if no names limit it."""
+    roles = [one for one in rendered if one["kind"] == kind and one["metadata"]["name"].endswith("-cleanup")]
+    rules = [rule for role in roles for rule in role["rules"] if resource in rule["resources"]]
+    return {name for rule in rules for name in rule.get("resourceNames", rule["verbs"])}
 
 
 #: Keys whose values have the program's name as a part that does not follow the release's.
