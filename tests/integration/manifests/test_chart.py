@@ -172,6 +172,8 @@ _REFUSED: list[tuple[Values, str]] = [
     ({"config": {"webhook": {"pod_opt_out": "ignore"}}}, "set podOptOut.enabled"),
     ({"hostNetwork": {"enabled": True}, "ports": {"https": 10250}}, "choose another port"),
     ({"ports": {"health": 8443}}, "choose three different ports"),
+    ({"image": {"repository": "example.com:5000/image:1"}}, "set image.tag"),
+    ({"image": {"repository": f"example.com/image@sha256:{'a' * 64}"}}, "image.digest"),
     ({"policies": {"mutate": "a: ["}}, "--set-file policies.mutate=policy.yaml"),
 ]
 
@@ -425,6 +427,47 @@ def test_ca_bundle_absent_unless_given() -> None:
     pem = "-----BEGIN CERTIFICATE-----\na\n"
     given = client_config({"certificates": {**existing, "caBundle": pem}})
     assert base64.b64decode(given["caBundle"]).decode() == pem
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ({}, "create secret generic registry-webhook-credential \\"),
+        ({"existingSecret": {"name": "mine", "usernameKey": "login"}}, "--from-literal=login=USERNAME"),
+        (
+            {"dockerConfig": {"name": "mine"}},
+            "the Secret mine exists in the namespace acme, with the key .dockerconfigjson",
+        ),
+        (CREDENTIAL, ""),
+    ],
+)
+def test_notes_say_which_secret_is_missing(given: Values, hint: str) -> None:
+    command = [HELM or "helm", "install", "acme", str(CHART), "--dry-run=client", "--namespace=acme", "--values=-"]
+    done = subprocess.run(
+        command, input=yaml.safe_dump({"credentials": given}), capture_output=True, text=True, timeout=60, check=True
+    )
+    notes = done.stdout.partition("\nNOTES:\n")[2]
+    assert "doctor --installation-namespace acme" in notes
+    assert hint in notes
+    assert ("No pull secret is created" in notes) == bool(hint)
+
+
+@needs_helm
+def test_hooks_reach_api_server_through_default_deny() -> None:
+    assert [one for one in hooks({}) if one["kind"] == "NetworkPolicy"] == []
+    rendered = hooks({"networkPolicy": {"enabled": True, "egressPorts": [443]}})
+    labels = [
+        one["metadata"]["labels"] if one["kind"] == "Pod" else one["spec"]["template"]["metadata"]["labels"]
+        for one in rendered
+        if one["kind"] in {"Pod", "Job"}
+    ]
+    policies = [one["spec"] for one in rendered if one["kind"] == "NetworkPolicy"]
+    assert len(labels) == len(policies) == 2
+    for policy in policies:
+        (selected,) = (one for one in labels if policy["podSelector"]["matchLabels"].items() <= one.items())
+        assert selected
+        assert (policy["ingress"], policy["egress"]) == ([], [{"ports": [{"port": 443}]}])
 
 
 @needs_helm

@@ -93,6 +93,57 @@ The image for both containers. A digest wins over the tag.
 {{- end }}
 
 {{/*
+The nodes for all Pods.
+*/}}
+{{- define "registry-webhook.nodes" -}}
+nodeSelector:
+  {{- merge (dict) .Values.nodeSelector (dict "kubernetes.io/os" "linux") | toYaml | nindent 2 }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "registry-webhook.nodeAffinity" -}}
+{{- with .Values.affinity.nodeAffinity }}
+{{- toYaml . }}
+{{- else }}
+{{- /* The architectures of the released image. */ -}}
+requiredDuringSchedulingIgnoredDuringExecution:
+  nodeSelectorTerms:
+    - matchExpressions:
+        - key: kubernetes.io/arch
+          operator: In
+          values: [amd64, arm64]
+{{- end }}
+{{- end }}
+
+{{/*
+A NetworkPolicy that lets the Pod of a hook reach the API server and nothing else.
+Call it with (dict "root" $ "name" NAME "component" COMPONENT "marks" LABELS-AND-ANNOTATIONS).
+*/}}
+{{- define "registry-webhook.hookNetworkPolicy" -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  namespace: {{ .root.Release.Namespace | quote }}
+  name: {{ .name | quote }}
+  {{- .marks | nindent 2 }}
+spec:
+  podSelector:
+    matchLabels:
+      app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+      app.kubernetes.io/component: {{ .component }}
+  policyTypes: [Ingress, Egress]
+  ingress: []
+  egress:
+    - ports:
+        {{- range .root.Values.networkPolicy.egressPorts }}
+        - port: {{ . }}
+        {{- end }}
+{{- end }}
+
+{{/*
 A setting in `config`, by its path; empty if it is not set, or null. A list or mapping is YAML.
 Call it with (list . "webhook.on_error").
 */}}
@@ -149,6 +200,13 @@ docker-config
 {{- else -}}
 files
 {{- end }}
+{{- end }}
+
+{{/*
+The Secret with the registry credential, which the chart creates if the values have username and password.
+*/}}
+{{- define "registry-webhook.credentialSecret" -}}
+{{- .Values.credentials.dockerConfig.name | default .Values.credentials.existingSecret.name | default "registry-webhook-credential" }}
 {{- end }}
 
 {{/*
