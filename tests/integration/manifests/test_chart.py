@@ -191,6 +191,14 @@ def test_contradicting_values_refused(given: Values, message: str) -> None:
 
 
 @needs_helm
+@pytest.mark.parametrize("release", ["1st", "a.b"])
+def test_name_of_no_service_refused(release: str) -> None:
+    with pytest.raises(RenderError, match=f"{release}-registry-webhook, .*; hint: .* fullnameOverride"):
+        render({}, release=release)
+    assert objects({"fullnameOverride": "first"}, release=release)
+
+
+@needs_helm
 def test_policy_of_another_namespace_refused() -> None:
     with pytest.raises(RenderError, match="generate it with --installation-namespace elsewhere"):
         render(COMPONENT_VALUES["policy-guard"], namespace="elsewhere")
