@@ -5,18 +5,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
+from tests.support import workflows
 from webhook import __version__
 from webhook.config import json_schema
 
 _CHECKOUT = Path(__file__).parents[2]
-_WORKFLOWS = sorted((_CHECKOUT / ".github" / "workflows").glob("*.yml"))
 _DIGEST = f"sha256:{'a1' * 32}"
 
 #: In place of helm: prints what helm 3 and 4 print, on standard error.
@@ -37,19 +35,10 @@ esac
 """
 
 
-def _jobs(name: str) -> dict[str, Any]:
-    jobs: dict[str, Any] = yaml.safe_load((_CHECKOUT / ".github" / "workflows" / f"{name}.yml").read_text())["jobs"]
-    return jobs
-
-
-def _scripts() -> Iterator[str]:
-    for path in _WORKFLOWS:
-        for job in _jobs(path.stem).values():
-            yield from (step["run"] for step in job["steps"] if "run" in step)
-
-
 def _step(job: str, name: str) -> str:
-    (script,) = (step["run"] for step in _jobs("release")[job]["steps"] if step.get("name", "").startswith(name))
+    (script,) = (
+        step["run"] for step in workflows.jobs()[f"release/{job}"]["steps"] if step.get("name", "").startswith(name)
+    )
     return str(script)
 
 
@@ -77,7 +66,7 @@ def _programs(folder: Path, programs: Mapping[str, str]) -> None:
 
 def test_workflows_run_targets_and_scripts_that_exist() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):.*##", (_CHECKOUT / "Makefile").read_text(), re.MULTILINE))
-    scripts = list(_scripts())
+    scripts = [step["run"] for step in workflows.steps() if "run" in step]
     made = {found for script in scripts for found in re.findall(r"\bmake ([a-z0-9-]+)", script)}
     called = {found for script in scripts for found in re.findall(r"\.ci/[\w./-]*\w", script)}
     assert {"install-manifest", "wheels"} <= made <= targets
@@ -110,7 +99,9 @@ def test_release_pushes_chart_and_signs_its_digest(tmp_path: Path) -> None:
     ]
     outputs = (tmp_path / "output").read_text().splitlines()
     assert outputs == ["name=ghcr.io/example/charts/registry-webhook", f"digest={_DIGEST}"]
-    signed = [step for step in _jobs("release")["publish"]["steps"] if "steps.chart.outputs.digest" in str(step)]
+    signed = [
+        step for step in workflows.jobs()["release/publish"]["steps"] if "steps.chart.outputs.digest" in str(step)
+    ]
     assert len(signed) == len(["cosign", "provenance", "notes of the release"])
 
 

@@ -17,19 +17,17 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import yaml
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import webhook
-from tests.support import ci_scripts
+from tests.support import ci_scripts, workflows
 
 _CHECKOUT = Path(__file__).parents[2]
 _OLDEST = _CHECKOUT / "requirements-oldest.lock"
 _LOCKS = sorted(set(_CHECKOUT.glob("*.lock")) - {_OLDEST})
-_WORKFLOWS = sorted((_CHECKOUT / ".github" / "workflows").glob("*.yml"))
 
 #: Each line of a lock file: the first, a version, a hash, and who wants it.
 _LINES = (
@@ -299,7 +297,7 @@ def test_wheels_index_unreachable_exit_75(tmp_path: Path) -> None:
 
 
 def test_wheels_supported_pythons_are_those_tested() -> None:
-    matrix = _jobs()["ci/test"]["strategy"]["matrix"]["python"]
+    matrix = workflows.jobs()["ci/test"]["strategy"]["matrix"]["python"]
     assert ci_scripts.load("wheels").supported() == matrix
 
 
@@ -401,22 +399,10 @@ def test_bom_built_again_identical(programs: dict[str, ModuleType], bill: dict[s
         assert word not in written.read_text()
 
 
-def _workflows() -> dict[str, dict[str, Any]]:
-    return {path.stem: yaml.safe_load(path.read_text()) for path in _WORKFLOWS}
-
-
-def _jobs() -> dict[str, dict[str, Any]]:
-    return {f"{stem}/{name}": job for stem, workflow in _workflows().items() for name, job in workflow["jobs"].items()}
-
-
-def _steps() -> list[dict[str, Any]]:
-    return [step for job in _jobs().values() for step in job["steps"]]
-
-
 def test_workflows_read_only_unless_a_job_says_more() -> None:
-    for workflow in _workflows().values():
+    for workflow in workflows.parsed().values():
         assert workflow["permissions"] == {"contents": "read"}
-    permissions = {name: job.get("permissions", {}) for name, job in _jobs().items()}
+    permissions = {name: job.get("permissions", {}) for name, job in workflows.jobs().items()}
     writing = {
         name: {scope for scope, access in each.items() if access == "write"} for name, each in permissions.items()
     }
@@ -428,13 +414,13 @@ def test_workflows_read_only_unless_a_job_says_more() -> None:
 
 
 def test_release_published_by_protected_job_without_checkout() -> None:
-    publish = _jobs()["release/publish"]
+    publish = workflows.jobs()["release/publish"]
     assert publish["environment"] == "release"
     assert not any("checkout" in step.get("uses", "") for step in publish["steps"])
 
 
 def test_checkouts_keep_no_credentials() -> None:
-    checkouts = [step for step in _steps() if step.get("uses", "").startswith("actions/checkout@")]
+    checkouts = [step for step in workflows.steps() if step.get("uses", "").startswith("actions/checkout@")]
     assert len(checkouts) > 5
     for step in checkouts:
         assert step.get("with", {}).get("persist-credentials") is False
@@ -442,16 +428,16 @@ def test_checkouts_keep_no_credentials() -> None:
 
 def test_workflows_no_expressions_in_scripts() -> None:
     """A branch or tag may be named like a command; environment variables are not parsed."""
-    for step in _steps():
+    for step in workflows.steps():
         assert "${{" not in step.get("run", "")
 
 
 def test_actions_pinned_to_commit_with_version() -> None:
-    used = [line.strip() for path in _WORKFLOWS for line in path.read_text().splitlines() if "uses:" in line]
+    used = [line.strip() for path in workflows.WORKFLOWS for line in path.read_text().splitlines() if "uses:" in line]
     assert len(used) > 5
     for line in used:
         assert re.fullmatch(r"(- )?uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
-    assert len(used) == len([step for step in _steps() if "uses" in step])
+    assert len(used) == len([step for step in workflows.steps() if "uses" in step])
 
 
 def test_renovate_finds_base_images_of_release() -> None:
