@@ -10,10 +10,12 @@ from webhook.constants import (
     GUARD_POLICY,
     MUTATE_POLICY,
     POLICY_OPTIONS_ANNOTATION,
+    InstallationNames,
 )
 from webhook.diagnostics.remedy import Remedy, remedy
+from webhook.kube.installed_config import release_of
 from webhook.kube.objects import Object, is_generated
-from webhook.output import invocation, kubectl
+from webhook.output import helm, invocation, kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
@@ -44,22 +46,29 @@ def _orphan_remedy(kind: str, name: str) -> Remedy:
     return remedy("delete the policy and its binding, unless you install registry-webhook again", delete)
 
 
-def regeneration(outdated: Iterable[Object], settings: EffectiveConfig, installation: str) -> Remedy:
-    """Return how to generate policies again for the installation in a namespace, with the options that they have."""
+def regeneration(outdated: Iterable[Object], settings: EffectiveConfig, names: InstallationNames) -> Remedy:
+    """Return how to generate policies again, with the same options. Those of a Helm release are its values."""
     if settings.origin.startswith("ConfigMap "):
         source = ["--from-cluster"]
     else:
         source = ["--config", "-" if settings.origin == STANDARD_INPUT else settings.origin]
-    if installation != DEFAULT_NAMESPACE:
-        source += ["--installation-namespace", installation]
-    commands = []
+    if names.namespace != DEFAULT_NAMESPACE:
+        source += ["--installation-namespace", names.namespace]
+    of_release = {names.renamed(policy): which for policy, which in _COMMANDS.items()} if names.helm_release else {}
+    commands, files = [], []
     for one in outdated:
         options = one.metadata.annotations.get(POLICY_OPTIONS_ANNOTATION, "")
         # A user who can write the annotation must not choose what the command does.
         words = options.split() if _OPTIONS.fullmatch(options) else []
-        if one.metadata.name in _COMMANDS:
+        if one.metadata.name in of_release and release_of(one.metadata) == names.helm_release:
+            which = of_release[one.metadata.name]
+            commands.append(f"{invocation.command('policy', which, *words, *source)} > {which}.yaml")
+            files.append(f"policies.{which}={which}.yaml")
+        elif one.metadata.name in _COMMANDS:
             generate = invocation.command("policy", _COMMANDS[one.metadata.name], *words, *source)
             commands.append(f"{generate} | kubectl apply --server-side -f -")
+    if files:
+        commands.append(helm.upgrade(names, *files, option="--set-file"))
     hint = "generate and apply the policies again"
     if not commands:
         hint += f", with `{invocation.command('policy', 'mutate')}` or `{invocation.command('policy', 'guard')}`"

@@ -8,12 +8,12 @@ from webhook.constants import InstallationNames
 _CHART = "manifests/helm/registry-webhook"
 
 
-def upgrade(names: InstallationNames, *values: str) -> str:
+def upgrade(names: InstallationNames, *values: str, option: str = "--set") -> str:
     """Return the command that applies the chart again, with changed values such as `failClosed.enabled=true`.
 
     Values that the chart got after the release was installed have their defaults (Helm 3.14 or newer).
     """
-    changed = (word for value in values for word in ("--set", value))
+    changed = (word for value in values for word in (option, value))
     words = ("helm", "upgrade", names.helm_release, _CHART, "--namespace", names.namespace)
     return shlex.join((*words, "--reset-then-reuse-values", *changed))
 

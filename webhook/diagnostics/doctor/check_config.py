@@ -111,7 +111,7 @@ def check_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
             f"{one.metadata.name} ({one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]})" for one in outdated
         )
         why = f"generated from another configuration than the current one ({wanted}): {names}"
-        again = regeneration(outdated, snapshot.configuration, snapshot.names.namespace)
+        again = regeneration(outdated, snapshot.configuration, snapshot.names)
         yield wording.error(Code.POLICY_OUTDATED, _POLICIES, why, *again)
     else:
         why = f"{counted(len(policies), 'policy was', 'policies were')} generated from the current configuration"

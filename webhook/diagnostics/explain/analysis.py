@@ -164,7 +164,7 @@ def _policies(context: PodContext) -> Iterator[Finding]:
             yield Finding(Mark.OK, Code.POLICY_OK, what, f"{why}, the current one")
         else:
             why = f"{why}, but the current one is {context.effective.digest}"
-            again = regeneration([policy], context.effective, context.names.namespace)
+            again = regeneration([policy], context.effective, context.names)
             yield Finding(Mark.WARNING, Code.POLICY_OUTDATED, what, why, *again)
 
 

@@ -764,6 +764,27 @@ def test_outdated_policies_hint_commands(options: str, told: str) -> None:
     )
 
 
+def test_outdated_policy_of_helm_release_is_its_value() -> None:
+    """kubectl would conflict with Helm, and the next upgrade would bring back what the values have."""
+    names = InstallationNames("platform", configuration="acme-registry-webhook", helm_release="acme")
+    configuration = dataclasses.replace(settings(), origin="ConfigMap platform/acme-registry-webhook")
+    marks = {"registry-webhook/configuration-hash": "abc", "registry-webhook/installation": "platform"}
+    ours = {"annotations": {**marks, "meta.helm.sh/release-name": "acme"}, "labels": {MANAGED_BY_LABEL: "Helm"}}
+    policies = (
+        read(Object, {"metadata": {"name": "acme-registry-webhook-guard", **ours}}),
+        read(Object, {"metadata": {"name": "registry-webhook-mutate", "annotations": marks}}),
+    )
+    found = analysis.diagnose(sound(configuration=configuration, policies=policies, names=names))
+    (commands,) = (one.commands for one in found if one.code is Code.POLICY_OUTDATED)
+    where = "--from-cluster --installation-namespace platform"
+    upgrade = "helm upgrade acme manifests/helm/registry-webhook --namespace platform --reset-then-reuse-values"
+    assert commands == (
+        f"registry-webhook policy guard {where} > guard.yaml",
+        f"registry-webhook policy mutate {where} | kubectl apply --server-side -f -",
+        f"{upgrade} --set-file policies.guard=guard.yaml",
+    )
+
+
 def test_outdated_policy_hint_names_config_file() -> None:
     outdated = {"registry-webhook/configuration-hash": "abc"}
     policy = read(Object, {"metadata": {"name": "registry-webhook-guard", "annotations": outdated}})
