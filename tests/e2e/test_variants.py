@@ -30,10 +30,10 @@ from tests.support.manifest_variants import (
 from tests.support.monitoring_queries import MONITORING
 from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, GUARD_POLICY, MUTATE_POLICY, PROGRAM, WEBHOOK_NAME
 
+from .cert_manager import certificate_kinds
 from .cluster import Cluster, Manifest, eventually
 from .pods import pod
 
-_CERTIFICATE_KINDS = Path(__file__).with_name("cert-manager.yaml")
 _NAMESPACE = "namespace/" + DEFAULT_NAMESPACE
 _DELETE = ("delete", "--ignore-not-found", "--timeout=50s")
 
@@ -59,17 +59,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> _Folder:
 
 @pytest.fixture(scope="module", autouse=True)
 def _certificate_kinds(uninstalled: Cluster) -> Iterator[None]:
-    """Have the API server know cert-manager's kinds."""
-    if uninstalled.exists("default", "customresourcedefinition/certificates.cert-manager.io"):
+    with certificate_kinds(uninstalled):
         yield
-        return
-    file = f"--filename={_CERTIFICATE_KINDS}"
-    try:
-        uninstalled.kubectl("apply", file)
-        uninstalled.kubectl("wait", "--for=condition=Established", "--timeout=20s", file)
-        yield
-    finally:
-        uninstalled.kubectl(*_DELETE, file)
 
 
 def _dated(variants: Sequence[Variant]) -> list[Any]:

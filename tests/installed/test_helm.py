@@ -1,5 +1,6 @@
 """The life of a Helm release under load: no Pod is refused or missed, and nothing is left."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import node
+from tests.e2e.cert_manager import certificate_kinds
 from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.program import program
 from tests.e2e.refresher import published, selected_namespace
@@ -167,6 +169,21 @@ def test_second_release_beside_it(  # noqa: PLR0913, PLR0917 - fixtures
     assert published(cluster, served)
 
 
+@pytest.mark.parametrize(
+    ("name", "namespace", "problem"),
+    [
+        ("other", DEFAULT_NAMESPACE, f"the namespace {DEFAULT_NAMESPACE} already has an installation, {PROGRAM}; "),
+        (PROGRAM, _OTHER, f"an installation in the namespace {DEFAULT_NAMESPACE} has the name {PROGRAM}; "),
+    ],
+)
+def test_release_in_the_way_of_another_refused(fail_closed: Release, name: str, namespace: str, problem: str) -> None:
+    before = fail_closed.state()
+    ran = Release(fail_closed.cluster, "any:1", ("myuser", "any"), name, namespace).try_upgrade("--take-ownership")
+    assert ran.status
+    assert problem in ran.stderr
+    assert fail_closed.state() == before
+
+
 def test_release_uninstalled_nothing_left(fail_closed: Release, served: str, api: Client, figure: _Figure) -> None:
     """With a policy that refuses every image that was not rewritten."""
     values = dict(_FAIL_CLOSED)
@@ -180,6 +197,27 @@ def test_release_uninstalled_nothing_left(fail_closed: Release, served: str, api
         eventually("nothing is left", lambda: not fail_closed.left(), LEAVING)
     figure("helm uninstall, fail-closed", load.taken().all_made())
     assert not published(fail_closed.cluster, served)
+
+
+def test_uninstall_deletes_what_cert_manager_keeps(fail_closed: Release) -> None:
+    """In cert-manager's place the test creates the Secrets. Another one of their type stays."""
+    cluster, namespace = fail_closed.cluster, fail_closed.namespace
+    moment, day = datetime.now(UTC), timedelta(days=1)
+    pair = ca.sign(ca.create_ca("issuer", moment, day), ["any.example.com"], moment, day)
+    data = {
+        name: base64.b64encode(part).decode() for name, part in (("tls.crt", pair.certificate), ("tls.key", pair.key))
+    }
+    names = [f"{PROGRAM}-tls", f"{PROGRAM}-ca", "other-tls"]
+    with certificate_kinds(cluster):
+        for name in names:
+            secret = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": name}}
+            cluster.create(namespace, {**secret, "data": data})
+        fail_closed.upgrade(certificates={"mode": "cert-manager"})
+        ran = fail_closed.uninstall()
+        assert ran.status == 0, ran.stdout + ran.stderr
+        eventually("the rest is gone", lambda: fail_closed.left() == ["secret/other-tls"], LEAVING)
+        assert cluster.items(namespace, "certificates") == []
+        cluster.kubectl("delete", "secret/other-tls", "--namespace", namespace)
 
 
 def test_uninstall_image_gone_fails_soon_and_works_without_hooks(fail_closed: Release) -> None:
