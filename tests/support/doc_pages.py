@@ -34,6 +34,7 @@ NOT_RUN = {
     "registry-webhook cleanup --stop": "ends an installation: tests/installed/test_removal.py",
     "kubectl delete --ignore-not-found -k": "ends an installation: tests/installed/test_removal.py",
     "kubectl -n registry-webhook rollout undo": "needs an earlier version",
+    "kubectl -n registry-webhook apply view-last-applied": "changes what the next pages apply",
     "kubectl -n registry-webhook wait --for=condition=Ready certificate": "needs cert-manager",
     "kubectl -n registry-webhook delete secret registry-webhook-credential": "is for another kind of credential",
     "kubectl -n registry-webhook create secret docker-registry registry-webhook-credential": "is the same",

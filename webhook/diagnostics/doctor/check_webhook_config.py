@@ -183,7 +183,10 @@ def check_overlap(snapshot: InstallationSnapshot) -> Iterator[Finding]:
                 f"{counted(len(both), 'selected namespace')}: {join_names(both)}. Both rewrite Pods there, and the "
                 "installation that created the pull secret maintains it"
             )
-            hint = "deny these namespaces in one of the two installations, or opt them out"
+            hint = (
+                "deny these namespaces in one of the two installations, or opt them out. Ignore this if the other one "
+                "denies them in its configuration, which is not read here"
+            )
             yield wording.warning(Code.SELECT_OVERLAP, _OTHERS, why, hint)
 
 
