@@ -136,6 +136,7 @@ def test_version_policy_works_or_is_refused(life: Installation, which: str, need
             return ran.status == 0 and images(ran.manifest)["app"] == REWRITTEN
 
         eventually("the policy works without the webhook", works)
+        cluster.run("delete", "namespace", namespace, "--wait=false")
     finally:
         cluster.kubectl("delete", "--ignore-not-found", "--filename=-", stdin=objects)
         life.apply()
