@@ -125,7 +125,7 @@ def put(
     load: Traffic, part: Part, where: Mounted | FileByFile, files: Files, version: Version
 ) -> tuple[float, Version]:
     """Put what is good, and wait until something is answered with it; give the moment before and the version."""
-    # Before: what was replaced may be in force as soon as it is there.
+    # Taken before the files are replaced, because they may be active at once.
     moment = time.monotonic()
     where.put(files)
     wait_until(

@@ -133,7 +133,7 @@ def test_traffic_failure_named_by_cause(place: Place, behave: Behaviour, what: s
 
 def test_traffic_connection_refused_counted(place: Place) -> None:
     with socket.socket() as unheard:
-        unheard.bind(("127.0.0.1", 0))  # so that nobody else listens there
+        unheard.bind(("127.0.0.1", 0))  # so that no other process listens there
         with traffic(unheard.getsockname(), place.trust, rate=50) as load:
             wait_until(lambda: bool(load.result().failures))
     assert {failure.what for failure in load.result().failures} == {"refused at the connection"}
@@ -171,9 +171,10 @@ def test_traffic_rate_kept_while_answers_stall(place: Place) -> None:
         return right(connection, body)
 
     with serving(place, stall) as address, traffic(address, place.trust, rate=50, together=5) as load:
+        wait_until(lambda: load.result().connections > 25)
         time.sleep(1)
         free.set()
     result = load.result().none_failed()
     assert result.connections > 25
-    assert result.slowest > 0.5
+    assert result.slowest > 0.9
     assert result.percentile(50) < result.percentile(99) <= result.slowest

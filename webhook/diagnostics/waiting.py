@@ -46,27 +46,6 @@ STATIC_POD_HINT = (
     "a static Pod never gets the pull secret: change its manifest on the node, or give the node a credential (with a "
     "kubelet credential provider, or in the configuration of its container runtime)"
 )
-#: What to do about the installation's own Pods, which never get the pull secret, and whose images are as written.
-_OWN_SECRET = (
-    "create or correct the Secret for the image of registry-webhook, see "
-    f"{DOCS}/how-to/install.md#create-the-secrets, then restart the Deployment"
-)
-_OWN_HINTS = dict.fromkeys(REFUSALS, _OWN_SECRET) | {
-    Code.PULL_NOT_FOUND: (
-        "push the image of registry-webhook to the registry, or correct it in the folder that you installed from and "
-        "apply that, then restart the Deployment"
-    )
-}
-_OWN_SECRET_OF_RELEASE = (
-    "create or correct the Secret for the image of registry-webhook, name it in the value imagePullSecrets of the Helm "
-    f"release, see {DOCS}/how-to/helm.md#write-a-values-file, then restart the Deployment"
-)
-_OWN_HINTS_OF_RELEASE = dict.fromkeys(REFUSALS, _OWN_SECRET_OF_RELEASE) | {
-    Code.PULL_NOT_FOUND: (
-        "push the image of registry-webhook to the registry, or correct image.repository and image.tag in the values "
-        "of the Helm release and upgrade it, then restart the Deployment"
-    )
-}
 
 
 class FailedPull(Struct, frozen=True):
@@ -153,11 +132,11 @@ def _age(event: Event, now: datetime) -> str:
 
 def remedy(pod: Pod, failed: FailedPull, names: InstallationNames, written: str = "") -> Remedy:
     """Return what to do about a failed pull. `written` is the image as it was written, if it was rewritten."""
-    if pod.metadata.namespace == names.namespace and failed.code in _OWN_HINTS:
+    if pod.metadata.namespace == names.namespace and failed.code in {*REFUSALS, Code.PULL_NOT_FOUND}:
         # The ServiceAccount's imagePullSecrets are copied to a Pod when it is created.
         restart = ("rollout", "restart", f"deployment/{names.deployment}")
-        hints = _OWN_HINTS_OF_RELEASE if names.helm_release else _OWN_HINTS
-        return remedy_of(hints[failed.code], kubectl.line(*restart, namespace=names.namespace))
+        hint = _own_hint(failed.code, is_release=bool(names.helm_release))
+        return remedy_of(hint, kubectl.line(*restart, namespace=names.namespace))
     if failed.code in REFUSALS and MIRROR_ANNOTATION in pod.metadata.annotations:
         return Remedy(STATIC_POD_HINT)
     node, namespace = pod.spec.node_name, pod.metadata.namespace
@@ -169,3 +148,20 @@ def remedy(pod: Pod, failed: FailedPull, names: InstallationNames, written: str 
     # Before Kubernetes 1.32 the status has no cause during back-off, and Events have it.
     name = pod.metadata.name
     return remedy_of(usual.hint, kubectl.line("describe", "pod", name, namespace=namespace) if is_name(name) else None)
+
+
+def _own_hint(code: Code, *, is_release: bool) -> str:
+    """Return what to do about a Pod of the installation, which never gets the pull secret, and whose image stays."""
+    if code in REFUSALS:
+        what = "create or correct the Secret for the image of registry-webhook, " + (
+            f"name it in the value imagePullSecrets of the Helm release, see {DOCS}/how-to/helm.md#write-a-values-file"
+            if is_release
+            else f"see {DOCS}/how-to/install.md#create-the-secrets"
+        )
+    else:
+        what = "push the image of registry-webhook to the registry, or correct " + (
+            "image.repository and image.tag in the values of the Helm release and upgrade it"
+            if is_release
+            else "it in the folder that you installed from and apply that"
+        )
+    return f"{what}, then restart the Deployment"

@@ -1,6 +1,7 @@
 """Read from the cluster what explanations need: shared objects once, and the others for each Pod."""
 
 import time
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -132,13 +133,13 @@ class Collector:
         if between is not None:
             owners = {one.metadata.uid for one in self._reader.list(between, namespace) if _owner_of(one) in owners}
         selector = _selector(workload)
-        found = [
-            pod
-            for pod in self._reader.list(POD_MANIFESTS, namespace, labels=selector)
-            if _metadata(pod).deletion_timestamp is None
-            and owners & {owner.uid for owner in _metadata(pod).owner_references}
+        pods = [(_metadata(pod), pod) for pod in self._reader.list(POD_MANIFESTS, namespace, labels=selector)]
+        own = [
+            (metadata.creation_timestamp or "", pod)
+            for metadata, pod in pods
+            if metadata.deletion_timestamp is None and owners & {owner.uid for owner in metadata.owner_references}
         ]
-        return max(found, key=lambda pod: _metadata(pod).creation_timestamp or "", default=None)
+        return max(own, key=itemgetter(0), default=("", None))[1]
 
     def _context(self, subject: str, namespace: str, manifest: dict[str, Any]) -> PodContext:
         secret: Secret | NotReadable | None = None
